@@ -1,0 +1,1 @@
+"""Plumbline: an engineering-metrics warehouse for teams that ship JavaScript."""

@@ -1,0 +1,80 @@
+"""Gate, publication, report: the candidate marts become the published ones, or stay candidates."""
+
+from __future__ import annotations
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+    multi_asset_check,
+)
+
+from dagster_project.assets.raw import OWNER
+from dagster_project.assets.transform import MART_KEYS, MARTS
+from dagster_project.errors import GateRefused
+from dagster_project.installation import Installation, stage
+from dagster_project.publication import publish
+from dagster_project.quality.gate import gate_summary, run_gate
+from dagster_project.report.monthly import write_report
+
+
+@multi_asset_check(
+    name="gate",
+    specs=[
+        AssetCheckSpec("gate", asset=key, blocking=True, description=f"The suite expectations/{key.path[-1]}.yaml.")
+        for key in MART_KEYS
+    ],
+)
+def gate(context: AssetCheckExecutionContext, installation: Installation):
+    """Validate every candidate mart; keep the record of this build; refuse if one expectation fails."""
+    with stage("gate"):
+        record = run_gate(installation.settings, MARTS)
+        for name, result in record.tables.items():
+            failed = [item.line for item in result.results if not item.passed]
+            yield AssetCheckResult(
+                check_name="gate",
+                asset_key=AssetKey(["marts", name]),
+                passed=not failed,
+                metadata={
+                    "build_id": record.build_id,
+                    "rows": result.rows,
+                    "expectations": len(result.results),
+                    "failed": len(failed),
+                    "failures": MetadataValue.md("\n".join(f"- {line}" for line in failed)),
+                },
+            )
+    if not record.passed:
+        raise GateRefused(gate_summary(record))
+
+
+@asset(
+    key=["published", "marts"],
+    deps=MART_KEYS,
+    group_name="published",
+    owners=[OWNER],
+    kinds={"duckdb", "parquet"},
+)
+def published_marts(context: AssetExecutionContext, installation: Installation) -> MaterializeResult:
+    """The read-only file for BI, the Parquet copies and the manifest; only with a passing gate record of this build."""
+    with stage("publish"):
+        manifest = publish(installation.settings, MARTS)
+    return MaterializeResult(
+        metadata={
+            "build_id": manifest["build_id"],
+            "tables": len(manifest["tables"]),
+            "rows": sum(table["rows"] for table in manifest["tables"].values()),
+        }
+    )
+
+
+@asset(key=["published", "report"], deps=[published_marts], group_name="published", owners=[OWNER], kinds={"html"})
+def report(context: AssetExecutionContext, installation: Installation) -> MaterializeResult:
+    """The monthly report page, from the published file alone."""
+    with stage("report"):
+        page = write_report(installation.settings)
+    return MaterializeResult(metadata={"page": MetadataValue.path(page)})

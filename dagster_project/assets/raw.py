@@ -1,0 +1,99 @@
+"""Sources → schema raw, reference folder → schema reference."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+
+import duckdb
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    AssetSpec,
+    Backoff,
+    Failure,
+    MaterializeResult,
+    RetryPolicy,
+    multi_asset,
+)
+
+from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
+from dagster_project.errors import ConfigurationError
+from dagster_project.extract import demo, git, landing
+from dagster_project.installation import Installation, stage
+from dagster_project.load import Batch
+from dagster_project.reference import load_reference
+from dagster_project.settings import Settings, Source
+
+EXTRACTORS = {"git": git.extract, "landing": landing.extract, "demo": demo.extract}
+OWNER = "team:data-platform"
+
+log = logging.getLogger(__name__)
+
+
+def _spec(table: Table) -> AssetSpec:
+    return AssetSpec(
+        AssetKey([table.schema, table.name]),
+        description=f"{table.description} Key: {', '.join(table.key)}.",
+        group_name=table.schema,
+        owners=[OWNER],
+        kinds={"duckdb", "table"},
+    )
+
+
+@multi_asset(
+    name="raw",
+    specs=[_spec(table) for table in RAW_TABLES],
+    retry_policy=RetryPolicy(max_retries=2, delay=2, backoff=Backoff.EXPONENTIAL),
+)
+def raw(context: AssetExecutionContext, installation: Installation):
+    """Load what is new in every source. Retried when a source fails; what has been loaded is not read again."""
+    settings = installation.settings
+    batches: dict[str, list[Batch]] = defaultdict(list)
+    with installation.warehouse.connect() as connection:
+        for source in settings.sources:
+            with stage(f"extract {source.kind} {source.name}"):
+                for batch in _extract(source, settings, connection):
+                    batches[batch.table].append(batch)
+        for table in RAW_TABLES:
+            (stored,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
+            yield MaterializeResult(
+                asset_key=AssetKey(["raw", table.name]),
+                metadata={"rows_stored": stored} | _totals(batches[table.name]),
+            )
+
+
+def _extract(source: Source, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
+    try:
+        batches = EXTRACTORS[source.kind](source, settings, connection)
+    except ConfigurationError as error:
+        raise Failure(str(error), allow_retries=False) from error
+    for batch in batches:
+        log.info(
+            "%s → raw.%s: %s read = %s loaded + %s duplicate + %s quarantined%s",
+            batch.origin,
+            batch.table,
+            f"{batch.read:,}",
+            f"{batch.loaded:,}",
+            f"{batch.duplicate:,}",
+            f"{batch.quarantined:,}",
+            f"; {batch.removed:,} removed" if batch.removed else "",
+        )
+    if not batches:
+        log.info("%s: nothing new", source.name)
+    return batches
+
+
+def _totals(batches: list[Batch]) -> dict[str, int]:
+    return {
+        f"rows_{count}": sum(getattr(batch, count) for batch in batches)
+        for count in ("read", "loaded", "duplicate", "quarantined", "removed")
+    }
+
+
+@multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])
+def reference(context: AssetExecutionContext, installation: Installation):
+    """Replace the reference tables by the files of the reference folder, if every row of them is right."""
+    with stage("load reference data"), installation.warehouse.connect() as connection:
+        for name, rows in load_reference(connection, installation.settings.reference_dir).items():
+            yield MaterializeResult(asset_key=AssetKey(["reference", name]), metadata={"rows_stored": rows})

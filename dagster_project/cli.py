@@ -1,0 +1,101 @@
+"""`plumbline`: run, demo, doctor, report, dev.
+
+Exit codes: 0 done; 2 wrong configuration; 3 the gate refused and the published marts are untouched; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dagster_project.errors import PlumblineError
+from dagster_project.settings import PROJECT_DIR, DemoSource, Settings, load_settings
+from dagster_project.warehouse import Warehouse
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="plumbline.yaml of the installation. Default: PLUMBLINE_CONFIG, else the one of this checkout.",
+)
+def cli(config: Path | None) -> None:
+    """Plumbline, an engineering-metrics warehouse: sources → DuckDB → dbt → gate → published marts → report."""
+    if config:
+        os.environ["PLUMBLINE_CONFIG"] = str(config.resolve())
+
+
+@cli.command()
+def run() -> None:
+    """Extract, build, gate, publish, report."""
+    _refresh(load_settings())
+
+
+@cli.command()
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=PROJECT_DIR / "data" / "demo", show_default="data/demo"
+)
+@click.option("--seed", default=DemoSource.model_fields["seed"].default, show_default=True)
+@click.option("--days", default=DemoSource.model_fields["days"].default, show_default=True)
+@click.option("--sessions-per-day", default=DemoSource.model_fields["sessions_per_day"].default, show_default=True)
+def demo(folder: Path, seed: int, days: int, sessions_per_day: int) -> None:
+    """The same on a generated organisation, in a folder of its own."""
+    from dagster_project.extract.demo import write_installation
+
+    source = DemoSource(kind="demo", seed=seed, days=days, sessions_per_day=sessions_per_day)
+    _refresh(load_settings(write_installation(folder.resolve(), source)))
+
+
+@cli.command()
+def report() -> None:
+    """Write the report page again from the published marts."""
+    from dagster_project.report.monthly import write_report
+
+    click.echo(write_report(load_settings()))
+
+
+@cli.command()
+def doctor() -> None:
+    """Check versions, configuration, sources, reference data, disk and lock; change nothing."""
+    from dagster_project.doctor import diagnose, show
+
+    findings = diagnose()
+    show(findings)
+    sys.exit(max(finding.exit_code for finding in findings))
+
+
+@cli.command()
+@click.option("--port", default=3000, show_default=True)
+def dev(port: int) -> None:
+    """Open the Dagster UI on this installation."""
+    from dagster_project.orchestration import prepare_environment
+
+    prepare_environment(load_settings())
+    dagster = Path(sys.executable).with_name("dagster")
+    os.execv(dagster, [str(dagster), "dev", "-m", "dagster_project.definitions", "-p", str(port)])
+
+
+def _refresh(settings: Settings) -> None:
+    if held := Warehouse(settings).is_locked():
+        raise PlumblineError(held)
+    from dagster_project.progress import shown
+
+    console = Console()
+    with shown(console):
+        from dagster_project.orchestration import run_job
+
+        run_job(settings, "refresh")
+    console.print(f"published: {settings.published_file}", soft_wrap=True, highlight=False)
+    console.print(f"report:    {settings.report_dir / 'index.html'}", soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    try:
+        cli()
+    except PlumblineError as error:
+        click.echo(f"plumbline: {error}", err=True)
+        sys.exit(error.exit_code)

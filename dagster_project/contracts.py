@@ -1,0 +1,413 @@
+"""The canonical tables: columns, types, keys, event time, allowed values. The one source of truth.
+
+From these contracts follow the DuckDB tables, the validation of every loaded row, dbt's source YAML, and the JSON
+Schemas and the page in docs/contracts. `make contracts` writes the files; a test keeps them equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Type = Literal["text", "integer", "number", "boolean", "timestamp", "date", "hash"]
+
+DUCKDB_TYPES: dict[Type, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "timestamp": "TIMESTAMP",
+    "date": "DATE",
+    "hash": "UBIGINT",
+}
+
+# Longer text is no identifier, version or route; it is a payload in the wrong field.
+MAXIMUM_TEXT_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds 64 bits of the
+    MD5 of the source's own id or, where it has none, of the columns in `hash_of`.
+    """
+
+    name: str
+    type: Type
+    description: str
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    person: bool = False
+    hash_of: tuple[str, ...] = ()
+
+    @property
+    def duckdb_type(self) -> str:
+        return DUCKDB_TYPES[self.type]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition over one row in portable SQL. A row for which it is false breaks the contract; NULL passes."""
+
+    condition: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One canonical table.
+
+    `key` is the natural key: a later row with the same key replaces the earlier one. `is_event` marks append-only
+    telemetry, to which the retention horizon applies.
+    """
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    event_time: str | None = None
+    rules: tuple[Rule, ...] = ()
+    is_event: bool = False
+    schema: str = field(default="raw", kw_only=True)
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        unknown = {*self.key, *([self.event_time] if self.event_time else [])} - set(names)
+        if unknown or len(names) != len(set(names)):
+            raise ValueError(f"contract {self.name}: {sorted(unknown) or 'a column twice'}")
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+def in_order(*names: str) -> tuple[Rule, ...]:
+    """Rules that later times are not before earlier ones, for every pair of the given columns."""
+    return tuple(
+        Rule(f"{earlier} <= {later}", f"{later} is before {earlier}")
+        for i, earlier in enumerate(names)
+        for later in names[i + 1 :]
+    )
+
+
+SOURCE = Column(
+    "source",
+    "text",
+    "The system that the row comes from; rows of several tables belong together within one source.",
+    required=True,
+)
+UPDATED_AT = Column(
+    "updated_at",
+    "timestamp",
+    "When the source last changed the record. Of two versions of one key the newer wins; without it the one read last.",
+)
+ENVIRONMENTS = ("production", "staging", "testing", "development", "other")
+
+DEPLOYMENTS = Table(
+    "deployments",
+    "One attempt to put one version of one service into one environment.",
+    key=("source", "deployment_id"),
+    event_time="finished_at",
+    columns=(
+        SOURCE,
+        Column("deployment_id", "text", "The source's own id of the attempt.", required=True),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("environment", "text", "Tier of the environment.", required=True, allowed=ENVIRONMENTS),
+        Column(
+            "status",
+            "text",
+            "Outcome: the first success; only without one, the first other terminal status. A later `inactive` or a "
+            "repeated health check does not change it.",
+            required=True,
+            allowed=("success", "failure", "cancelled", "in_progress"),
+        ),
+        Column("started_at", "timestamp", "When the attempt began."),
+        Column("finished_at", "timestamp", "When it reached the status; absent only while in progress."),
+        Column("commit_sha", "text", "The commit that was deployed."),
+        Column("version", "text", "The version or tag that was deployed."),
+        Column(
+            "commit_relation",
+            "text",
+            "The commit against those deployed before to this service and environment: `new` (never reached before), "
+            "`same` (as the deployment it replaces), `ancestor` (strict ancestor of the one it replaces), `returned` "
+            "(reached before, but no ancestor of the one it replaces).",
+            allowed=("new", "same", "ancestor", "returned"),
+        ),
+        Column("is_rollback", "boolean", "The source itself marks the deployment as a rollback."),
+        Column("is_hotfix", "boolean", "Marked as a hotfix by label, branch or subject rules."),
+        Column("trigger", "text", "What started it, for example push, schedule, manual."),
+        UPDATED_AT,
+    ),
+    rules=(
+        *in_order("started_at", "finished_at"),
+        Rule("status = 'in_progress' or finished_at is not null", "finished_at is missing for a finished deployment"),
+    ),
+)
+
+CHANGES = Table(
+    "changes",
+    "One commit.",
+    key=("source", "commit_sha"),
+    event_time="authored_at",
+    columns=(
+        SOURCE,
+        Column("commit_sha", "text", "Full hash of the commit.", required=True),
+        Column("repository", "text", "The repository that holds it."),
+        Column("authored_at", "timestamp", "Author time.", required=True),
+        Column("committed_at", "timestamp", "Committer time."),
+        Column(
+            "merged_at",
+            "timestamp",
+            "When it reached the default branch: committer time of the first commit on the branch's first-parent line "
+            "that contains it.",
+        ),
+        Column("merge_commit_sha", "text", "That first-parent commit; the commit itself where pushed or squashed."),
+        Column("is_merge", "boolean", "Has more than one parent; a merge is no change.", required=True),
+        Column("pull_request_number", "integer", "Pull request that brought it in.", minimum=1),
+        Column("author_key", "text", "Author, as a keyed hash.", person=True),
+        Column("change_type", "text", "Conventional-commit type (feat, fix, chore, …) where the subject has one."),
+        Column("is_revert", "boolean", "Reverts an earlier commit."),
+        Column("reverts_commit_sha", "text", "The commit it reverts, where known."),
+        Column("files_changed", "integer", "Files touched.", minimum=0),
+        Column("lines_added", "integer", "Lines added.", minimum=0),
+        Column("lines_deleted", "integer", "Lines deleted.", minimum=0),
+    ),
+)
+
+DEPLOYMENT_CHANGES = Table(
+    "deployment_changes",
+    "One commit that a deployment reached first: no earlier deployment of the service to that environment holds it.",
+    key=("source", "deployment_id", "commit_sha"),
+    columns=(
+        SOURCE,
+        Column("deployment_id", "text", "The deployment that shipped it first.", required=True),
+        Column("commit_sha", "text", "The commit.", required=True),
+    ),
+)
+
+PULL_REQUESTS = Table(
+    "pull_requests",
+    "One pull request (merge request).",
+    key=("source", "repository", "pull_request_number"),
+    event_time="created_at",
+    columns=(
+        SOURCE,
+        Column("repository", "text", "The repository it targets.", required=True),
+        Column("pull_request_number", "integer", "Its number there.", required=True, minimum=1),
+        Column("created_at", "timestamp", "When it was opened.", required=True),
+        Column("first_commit_at", "timestamp", "Author time of its first commit."),
+        Column("ready_at", "timestamp", "When it first left draft."),
+        Column("first_review_at", "timestamp", "First review or comment by somebody other than the author."),
+        Column("approved_at", "timestamp", "First approval."),
+        Column("merged_at", "timestamp", "When it was merged; absent if it was closed without."),
+        Column("closed_at", "timestamp", "When it was closed, merged or not."),
+        Column("merge_commit_sha", "text", "The commit that holds it on the target branch; absent if not merged."),
+        Column("merge_method", "text", "How it was merged.", allowed=("merge", "squash", "rebase")),
+        Column("author_key", "text", "Author, as a keyed hash.", person=True),
+        Column("review_count", "integer", "Reviews by others.", minimum=0),
+        Column("files_changed", "integer", "Files touched.", minimum=0),
+        Column("lines_added", "integer", "Lines added.", minimum=0),
+        Column("lines_deleted", "integer", "Lines deleted.", minimum=0),
+        UPDATED_AT,
+    ),
+    rules=(
+        *in_order("created_at", "merged_at"),
+        *in_order("created_at", "closed_at"),
+    ),
+)
+
+BUILDS = Table(
+    "builds",
+    "One run of a build or test workflow on one commit.",
+    key=("source", "build_id"),
+    event_time="finished_at",
+    columns=(
+        SOURCE,
+        Column("build_id", "text", "The source's own id; each repeated attempt has one of its own.", required=True),
+        Column("repository", "text", "The repository that was built.", required=True),
+        Column("service", "text", "The service, where a workflow builds only one."),
+        Column("workflow", "text", "Name of the workflow; a flaky one fails and succeeds on one commit."),
+        Column("commit_sha", "text", "The head commit.", required=True),
+        Column(
+            "status",
+            "text",
+            "Outcome.",
+            required=True,
+            allowed=("success", "failure", "cancelled", "skipped", "in_progress"),
+        ),
+        Column("started_at", "timestamp", "When it began.", required=True),
+        Column("finished_at", "timestamp", "When it ended; absent while in progress."),
+        UPDATED_AT,
+    ),
+    rules=in_order("started_at", "finished_at"),
+)
+
+INCIDENTS = Table(
+    "incidents",
+    "One incident.",
+    key=("source", "incident_id"),
+    event_time="started_at",
+    columns=(
+        SOURCE,
+        Column("incident_id", "text", "The source's own id.", required=True),
+        Column("service", "text", "The service that suffered, as named in services.csv.", required=True),
+        Column("severity", "text", "Severity, sev1 the worst.", allowed=("sev1", "sev2", "sev3", "sev4", "sev5")),
+        Column(
+            "started_at", "timestamp", "When users began to suffer; else when the first alert fired.", required=True
+        ),
+        Column("mitigated_at", "timestamp", "When users no longer suffered."),
+        Column("resolved_at", "timestamp", "When it was closed; absent while open."),
+        Column("alert_key", "text", "Identity of the alert; the same key again is a recurrence."),
+        Column("deployment_id", "text", "The deployment that caused it, where the source says so."),
+        Column("version", "text", "The version that caused it, where the source says so."),
+        Column("commit_sha", "text", "The commit that caused it, where the source says so."),
+        Column("is_false_positive", "boolean", "Closed with no action, or marked a false alarm."),
+        Column("is_third_party", "boolean", "Caused by a supplier."),
+        Column("is_change_related", "boolean", "Whether a change caused it, where the source says so."),
+        UPDATED_AT,
+    ),
+    rules=in_order("started_at", "mitigated_at", "resolved_at"),
+)
+
+INCIDENT_EVENTS = Table(
+    "incident_events",
+    "One entry of an incident's log.",
+    key=("source", "event_id"),
+    event_time="occurred_at",
+    columns=(
+        SOURCE,
+        Column("event_id", "text", "The source's own id of the entry.", required=True),
+        Column("incident_id", "text", "The incident.", required=True),
+        Column(
+            "event_type",
+            "text",
+            "What happened.",
+            required=True,
+            allowed=(
+                "triggered",
+                "acknowledged",
+                "escalated",
+                "reassigned",
+                "mitigated",
+                "resolved",
+                "reopened",
+                "merged",
+                "flag_rollback",
+                "cdn_invalidation",
+                "safe_fallback",
+                "rollback",
+                "hotfix",
+            ),
+        ),
+        Column("occurred_at", "timestamp", "When.", required=True),
+        Column("responder_key", "text", "Who acted, as a keyed hash.", person=True),
+    ),
+)
+
+RUM_EVENTS = Table(
+    "rum_events",
+    "One real-user-monitoring event of a browser.",
+    key=("source", "event_id"),
+    event_time="occurred_at",
+    is_event=True,
+    columns=(
+        SOURCE,
+        Column(
+            "event_id",
+            "hash",
+            "Hash of the source's own id; without one, of what identifies the event.",
+            hash_of=("session_id", "page_view_id", "event_type", "metric_id", "step", "occurred_at", "metric_value"),
+        ),
+        Column("service", "text", "The front end, as named in services.csv.", required=True),
+        Column("occurred_at", "timestamp", "When, by the client's clock.", required=True),
+        Column(
+            "event_type",
+            "text",
+            "What was measured.",
+            required=True,
+            allowed=(
+                "vital",
+                "page_view",
+                "route_change",
+                "error",
+                "interaction",
+                "journey_step",
+                "accessibility_check",
+                "payment",
+            ),
+        ),
+        Column("session_id", "text", "The browser session.", required=True),
+        Column("page_view_id", "text", "The page view within it."),
+        Column("route", "text", "Route template, never a raw URL."),
+        Column("release", "text", "The version that the browser ran."),
+        Column("device_class", "text", "Device class.", allowed=("desktop", "mobile", "tablet", "bot", "unknown")),
+        Column("navigation_type", "text", "How the page was reached (web-vitals `navigationType`)."),
+        Column("metric_name", "text", "web-vitals metric of a vital.", allowed=("LCP", "INP", "CLS", "FCP", "TTFB")),
+        Column(
+            "metric_id", "text", "web-vitals `id`: several reports with one id are one measurement, the last counts."
+        ),
+        Column("metric_value", "number", "Value: milliseconds, or the score for CLS.", minimum=0),
+        Column("is_success", "boolean", "Whether a route change, journey step, check or payment succeeded."),
+        Column("step", "text", "Name of the journey step or action."),
+        Column("sample_rate", "number", "Share of sessions that report, above 0 to 1.", minimum=0.000001, maximum=1),
+    ),
+    rules=(
+        Rule(
+            "event_type <> 'vital' or (metric_name is not null and metric_value is not null)",
+            "a vital needs metric_name and metric_value",
+        ),
+    ),
+)
+
+SERVICES = Table(
+    "services",
+    "One service and who owns it from when to when.",
+    key=("service", "valid_from"),
+    schema="reference",
+    columns=(
+        Column("service", "text", "Name of the service.", required=True),
+        Column("team", "text", "The team that owns it, as named in teams.csv.", required=True),
+        Column(
+            "component_kind",
+            "text",
+            "What it is.",
+            required=True,
+            allowed=("frontend", "node_service", "worker"),
+        ),
+        Column("repository", "text", "The repository that holds it."),
+        Column("valid_from", "date", "First day of this ownership; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+    ),
+    rules=in_order("valid_from", "valid_to"),
+)
+
+TEAMS = Table(
+    "teams",
+    "One team.",
+    key=("team",),
+    schema="reference",
+    columns=(
+        Column("team", "text", "Name of the team.", required=True),
+        Column("parent", "text", "The team above it, if any."),
+        Column("time_zone", "text", "IANA time zone, for example Europe/Berlin.", required=True),
+    ),
+)
+
+RAW_TABLES: tuple[Table, ...] = (
+    DEPLOYMENTS,
+    CHANGES,
+    DEPLOYMENT_CHANGES,
+    PULL_REQUESTS,
+    BUILDS,
+    INCIDENTS,
+    INCIDENT_EVENTS,
+    RUM_EVENTS,
+)
+REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS)
+TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

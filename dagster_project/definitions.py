@@ -1,0 +1,40 @@
+"""What exists: assets of every layer, jobs, schedule, sensor."""
+
+from __future__ import annotations
+
+from dagster import (
+    AssetSelection,
+    Definitions,
+    ScheduleDefinition,
+    define_asset_job,
+    in_process_executor,
+)
+from dagster_dbt import DbtCliResource
+
+from dagster_project.assets.publish import gate, published_marts, report
+from dagster_project.assets.raw import raw, reference
+from dagster_project.assets.transform import PROJECT, dbt_models
+from dagster_project.installation import Installation
+from dagster_project.sensors import landing_sensor
+
+refresh = define_asset_job("refresh", AssetSelection.all(), description="Sources to report: the whole path.")
+layers = [
+    define_asset_job("extract", AssetSelection.assets(raw, reference), description="Sources → raw, reference."),
+    define_asset_job("transform", AssetSelection.assets(dbt_models), description="raw → candidate marts, tested."),
+    define_asset_job("validate", AssetSelection.checks(gate), description="The gate on the candidate marts."),
+    define_asset_job(
+        "publish", AssetSelection.assets(published_marts).without_checks(), description="Publish, if gated."
+    ),
+    define_asset_job("report", AssetSelection.assets(report), description="The report page."),
+]
+
+defs = Definitions(
+    assets=[raw, reference, dbt_models, published_marts, report],
+    asset_checks=[gate],
+    jobs=[refresh, *layers],
+    schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],
+    sensors=[landing_sensor(refresh)],
+    resources={"installation": Installation(), "dbt": DbtCliResource(project_dir=PROJECT)},
+    # The multiprocess executor starts a process a step, about 11 s each.
+    executor=in_process_executor,
+)

@@ -1,0 +1,311 @@
+"""Delivery of one service: pull requests, the default branch, its builds, and deployments of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import log
+from operator import attrgetter
+from random import Random
+from typing import Any
+
+from dagster_project.extract.demo.organisation import (
+    BAD_RELEASE,
+    WORKING_HOURS_PER_DAY,
+    Period,
+    Service,
+    WorkingTime,
+    commit_sha,
+)
+
+Row = dict[str, Any]
+
+FLAKY_RATE = 0.05
+BROKEN_RATE = 0.03
+FAILED_ATTEMPT_RATE = 0.03
+CANCELLED_ATTEMPT_RATE = 0.015
+CAUSES_INCIDENT_RATE = 0.035
+REDEPLOY_RATE = 0.02
+CHANGE_TYPES = {"feat": 34, "fix": 26, "chore": 14, "refactor": 10, "test": 6, "docs": 4, "perf": 2, None: 4}
+FRONT_END_REPAIRS = ("rollback", "rollback", "hotfix", "flag_rollback", "cdn_invalidation", "safe_fallback")
+SERVER_REPAIRS = ("rollback", "rollback", "hotfix", "hotfix", "mitigated")
+
+
+@dataclass
+class PullRequest:
+    created_at: datetime
+    first_commit_at: datetime
+    ready_at: datetime
+    first_review_at: datetime
+    approved_at: datetime
+    merged_at: datetime | None
+    closed_at: datetime
+    method: str
+    head_sha: str
+    author: str
+    commit_times: list[datetime]
+    size: tuple[int, int, int]
+    number: int = 0
+
+
+@dataclass
+class Merge:
+    """One commit of the default branch's first-parent line; `green_at` is when its build first succeeded."""
+
+    sha: str
+    at: datetime
+    green_at: datetime | None
+    change_type: str | None
+    author: str
+    pull_request: PullRequest | None = None
+    reverts: str | None = None
+
+
+@dataclass
+class Deployment:
+    deployment_id: str
+    environment: str
+    status: str
+    started_at: datetime
+    finished_at: datetime
+    merge: Merge
+    relation: str
+    trigger: str
+    shipped: list[Merge] = field(default_factory=list)
+    is_rollback: bool | None = None
+    is_hotfix: bool | None = None
+
+    @property
+    def version(self) -> str:
+        return f"{self.merge.at:%Y.%m.%d}-{self.merge.sha[:7]}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A deployment that hurt users from `began_at` until `repaired_at`."""
+
+    deployment: Deployment
+    began_at: datetime
+    repaired_at: datetime
+    repair: str
+
+
+class Delivery:
+    """One service's history over the period, made once at construction."""
+
+    def __init__(self, service: Service, period: Period, seed: int) -> None:
+        self.service = service
+        self.period = period
+        self.random = Random(f"{seed}/{service.name}/delivery")
+        self.seed = seed
+        self.time = WorkingTime(period, service.team_at(period.start.date()))
+        self.pull_requests: list[PullRequest] = []
+        self.trunk: list[Merge] = []
+        self.builds: list[Row] = []
+        self.deployments: list[Deployment] = []
+        self.failures: list[Failure] = []
+        self._open_pull_requests()
+        self._deploy_to_production()
+        self._deploy_to_staging()
+        self.pull_requests = sorted(
+            (request for request in self.pull_requests if request.created_at < period.end), key=attrgetter("created_at")
+        )
+        for number, request in enumerate(self.pull_requests, 1):
+            request.number = number
+
+    def releases(self) -> list[Deployment]:
+        """Successful production deployments, oldest first."""
+        return [item for item in self.deployments if item.environment == "production" and item.status == "success"]
+
+    # Pull requests and the default branch
+
+    def _open_pull_requests(self) -> None:
+        first_commit_at = self.period.start
+        self._merge(Merge(self._sha(), first_commit_at, None, "chore", self._author(first_commit_at)), always_green=True)
+        hours = 0.0
+        while True:
+            pace = self.service.pace_at(hours / self.time.hours)
+            hours += self.random.expovariate(pace.pull_requests_per_day / WORKING_HOURS_PER_DAY)
+            if hours >= self.time.hours:
+                return
+            created = hours + self._about(pace.coding_hours)
+            ready = created + (self._about(2.0) if self.random.random() < 0.25 else 0.0)
+            review = ready + self._about(pace.pickup_hours)
+            approval = review + self._about(pace.review_hours)
+            closed = approval + self._about(0.3)
+            commits = [hours, *(self.random.uniform(hours, created) for _ in range(self._count(1.2)))]
+            if self.random.random() < 0.4:
+                commits.append(self.random.uniform(review, approval))
+            moments = [self.time.moment(each) for each in (hours, created, ready, review, approval, closed)]
+            self._pull_request(
+                moments,
+                [self.time.moment(each) for each in sorted(commits)],
+                method="squash" if self.random.random() < 0.7 else "merge",
+                is_merged=self.random.random() > 0.04,
+            )
+
+    def _rush(self, merged_at: datetime, change_type: str | None, reverts: str | None = None) -> None:
+        """One small change, reviewed and merged within the hour."""
+        minutes = (50, 35, 35, 20, 8, 0)
+        moments = [merged_at - timedelta(minutes=each) for each in minutes]
+        self._pull_request(
+            moments, moments[:1], "squash", is_merged=True, always_green=True, change_type=change_type, reverts=reverts
+        )
+
+    def _pull_request(
+        self,
+        moments: list[datetime],
+        commit_times: list[datetime],
+        method: str,
+        is_merged: bool,
+        always_green: bool = False,
+        change_type: str | None = None,
+        reverts: str | None = None,
+    ) -> None:
+        first_commit_at, created_at, ready_at, first_review_at, approved_at, closed_at = moments
+        added = max(1, round(self.random.lognormvariate(log(45), 1.2)))
+        request = PullRequest(
+            created_at=created_at,
+            first_commit_at=first_commit_at,
+            ready_at=ready_at,
+            first_review_at=first_review_at,
+            approved_at=approved_at,
+            merged_at=closed_at if is_merged else None,
+            closed_at=closed_at,
+            method=method,
+            head_sha=self._sha(),
+            author=self._author(created_at),
+            commit_times=commit_times,
+            size=(1 + self._count(3.0), added, round(added * self.random.uniform(0.05, 0.9))),
+        )
+        self.pull_requests.append(request)
+        self._build(request.head_sha, created_at, broken_rate=0.0)
+        if is_merged:
+            kind = change_type or self.random.choices(list(CHANGE_TYPES), list(CHANGE_TYPES.values()))[0]
+            self._merge(Merge(self._sha(), closed_at, None, kind, request.author, request, reverts), always_green)
+
+    def _merge(self, merge: Merge, always_green: bool) -> None:
+        merge.green_at = self._build(merge.sha, merge.at, 0.0 if always_green else BROKEN_RATE)
+        insort(self.trunk, merge, key=attrgetter("at"))
+
+    def _build(self, sha: str, at: datetime, broken_rate: float) -> datetime | None:
+        """Run the workflow on one commit; a flaky run is repeated. Returns when it succeeded."""
+        is_broken = self.random.random() < broken_rate
+        attempts = 2 if is_broken or self.random.random() < FLAKY_RATE else 1
+        finished_at = at
+        for attempt in range(1, attempts + 1):
+            started_at = finished_at + timedelta(seconds=self.random.randint(5, 40))
+            finished_at = started_at + timedelta(seconds=self.random.randint(180, 420))
+            is_success = attempt == attempts and not is_broken
+            self.builds.append(
+                {
+                    "build_id": f"{sha[:12]}-{attempt}",
+                    "repository": self.service.repository,
+                    "service": self.service.name,
+                    "workflow": "ci",
+                    "commit_sha": sha,
+                    "status": "success" if is_success else "failure",
+                    "started_at": started_at,
+                    "finished_at": finished_at,
+                }
+            )
+        return None if is_broken else finished_at
+
+    # Deployments
+
+    def _deploy_to_production(self) -> None:
+        self._deployed = {"production": [], "staging": []}
+        self._deploy("production", self.trunk[0], self.period.start + timedelta(minutes=20), "manual")
+        free_at = self.period.start
+        for at in self._planned():
+            if at < free_at:
+                continue
+            free_at = self._plant_bad_release() if at == BAD_RELEASE.begins else self._release(at)
+
+    def _planned(self) -> list[datetime]:
+        planned = []
+        hours = 0.0
+        while hours < self.time.hours:
+            days = self.random.gammavariate(3.0, 1 / 3.0) / self.service.pace_at(hours / self.time.hours).deployments_per_day
+            hours += days * WORKING_HOURS_PER_DAY
+            planned.append(self.time.moment(hours))
+        if self.service.name == BAD_RELEASE.service:
+            quiet_from = BAD_RELEASE.begins - timedelta(days=1)
+            planned = [at for at in planned if not quiet_from <= at <= BAD_RELEASE.ends] + [BAD_RELEASE.begins]
+        return sorted(at for at in planned if at < self.period.end - timedelta(hours=6))
+
+    def _release(self, at: datetime) -> datetime:
+        """Deploy the newest green commit, with whatever follows from it. Returns when the next one may begin."""
+        newest = self._newest_green(at)
+        running = self._deployed["production"][-1]
+        if newest is running:
+            if self.random.random() < REDEPLOY_RATE * 5:
+                self._deploy("production", running, at, "manual")
+            return at
+        chance = self.random.random()
+        if chance < FAILED_ATTEMPT_RATE + CANCELLED_ATTEMPT_RATE:
+            status = "failure" if chance < FAILED_ATTEMPT_RATE else "cancelled"
+            self._deploy("production", newest, at, "push", status=status)
+            at += timedelta(minutes=self.random.randint(20, 60))
+        deployment = self._deploy("production", newest, at, "push")
+        if self.random.random() < CAUSES_INCIDENT_RATE and at < self.period.end - timedelta(days=1):
+            return self._fail(deployment, replaced=running)
+        return at
+
+    def _fail(self, deployment: Deployment, replaced: Merge) -> datetime:
+        began_at = deployment.finished_at + timedelta(seconds=round(180 + self.random.expovariate(1 / 2400)))
+        repairs = FRONT_END_REPAIRS if self.service.component_kind == "frontend" else SERVER_REPAIRS
+        repair = self.random.choice(repairs)
+        repaired_at = began_at + timedelta(minutes=self.random.randint(90, 200) if repair == "hotfix" else self.random.randint(20, 80))
+        if repair == "rollback":
+            # Not every tool marks a rollback; the commit tells.
+            is_marked = True if self.random.random() < 0.6 else None
+            self._deploy("production", replaced, repaired_at, "manual", is_rollback=is_marked)
+        if repair == "hotfix":
+            reverts = deployment.merge.sha if self.random.random() < 0.3 else None
+            self._hotfix(repaired_at, reverts)
+        self.failures.append(Failure(deployment, began_at, repaired_at, repair))
+        return repaired_at + timedelta(hours=1)
+
+    def _hotfix(self, at: datetime, reverts: str | None = None) -> None:
+        self._rush(at - timedelta(minutes=35), "revert" if reverts else "fix", reverts)
+        self._deploy("production", self._newest_green(at), at, "manual", is_hotfix=True)
+
+    def _plant_bad_release(self) -> datetime:
+        self._rush(BAD_RELEASE.begins - timedelta(minutes=35), "feat")
+        self._deploy("production", self._newest_green(BAD_RELEASE.begins), BAD_RELEASE.begins, "push")
+        self._hotfix(BAD_RELEASE.ends)
+        return BAD_RELEASE.ends
+
+    def _deploy_to_staging(self) -> None:
+        """Every green commit goes to staging at once."""
+        for merge in self.trunk:
+            if merge.green_at is None:
+                continue
+            at = merge.green_at + timedelta(minutes=9)
+            if at >= self.period.end or self._newest_green(at) is not merge:
+                continue
+            status = "failure" if self.random.random() < FAILED_ATTEMPT_RATE else "success"
+            self._deploy("staging", merge, at, "push", status=status)
+
+    def _newest_green(self, at: datetime) -> Merge:
+        """The newest commit that had passed its build eight minutes before, when a deployment finished now began."""
+        began_at = at - timedelta(minutes=8)
+        merged = self.trunk[: bisect_right(self.trunk, began_at, key=attrgetter("at"))]
+        return next(merge for merge in reversed(merged) if merge.green_at and merge.green_at <= began_at)
+
+    def _deploy(
+        self,
+        environment: str,
+        merge: Merge,
+        finished_at: datetime,
+        trigger: str,
+        status: str = "success",
+        is_rollback: bool | None = None,
+        is_hotfix: bool | None = None,
+    ) -> Deployment:
+        reached = self._deployed[environment]
+        furthest = max((self.trunk.index(each) for each in reached), default=-1)
+        ...

@@ -1,0 +1,197 @@
+"""Who the demo organisation is: teams, services, calendar, and the truths planted in its data."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from datetime import date, datetime, time, timedelta
+from hashlib import sha1
+from itertools import pairwise
+
+# The record ends here, whatever the clock says, so that the same options always give the same rows.
+LAST_DAY = date(2026, 6, 30)
+WORKING_HOURS_PER_DAY = 9.0
+ENGINEERS_PER_TEAM = 7
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Something put into the data on purpose, which the marts have to find.
+
+    `begins` and `ends` are UTC; without them it holds over the whole period. `route` and `alert_key` say where to look.
+    """
+
+    service: str
+    what: str
+    begins: datetime | None = None
+    ends: datetime | None = None
+    route: str | None = None
+    alert_key: str | None = None
+
+
+SLOW_REVIEW = Truth(
+    service="dashboard",
+    what="Pull requests wait days for their first review, so that commit→merge is by far the slowest segment.",
+)
+BAD_RELEASE = Truth(
+    service="storefront",
+    what="A technically successful production deployment, finished at `begins`, raises the bounce rate of sessions that "
+    "enter at `route` from about 32 % to about 62 % and its LCP by 80 %, until the hotfix finished at `ends`.",
+    begins=datetime(2026, 5, 12, 9, 30),
+    ends=datetime(2026, 5, 13, 15, 45),
+    route="/products/:slug",
+)
+NOISY_PAGER = Truth(
+    service="email-worker",
+    what="About one false alarm a day under one alert key; nobody acts and it resolves itself within minutes.",
+    alert_key="email-worker:queue-depth",
+)
+IMPROVEMENT = Truth(
+    service="search-api",
+    what="Over the period lead time falls from about 70 to about 20 hours and deployments become several times as "
+    "frequent.",
+)
+
+# Services without a truth are the control: their delivery, incidents and experience do not change over the period.
+PLANTED: dict[str, Truth] = {
+    "slow_review": SLOW_REVIEW,
+    "bad_release": BAD_RELEASE,
+    "noisy_pager": NOISY_PAGER,
+    "improvement": IMPROVEMENT,
+}
+
+
+@dataclass(frozen=True)
+class Team:
+    """`opens` is the UTC hour at which its working day begins."""
+
+    name: str
+    parent: str | None
+    time_zone: str
+    opens: int = 8
+
+    @property
+    def engineers(self) -> list[str]:
+        first = 1 + ENGINEERS_PER_TEAM * [team.name for team in TEAMS].index(self.name)
+        return [f"engineer-{number}" for number in range(first, first + ENGINEERS_PER_TEAM)]
+
+
+TEAMS = (
+    Team("commerce", None, "Europe/Berlin"),
+    Team("operations", None, "America/New_York", opens=14),
+    Team("discovery", "commerce", "Europe/Berlin"),
+    Team("checkout", "commerce", "Europe/Lisbon", opens=9),
+    Team("merchant-tools", "operations", "America/New_York", opens=14),
+    Team("platform", "operations", "Europe/Berlin"),
+)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a service delivers: events a working day, and medians in working hours."""
+
+    pull_requests_per_day: float
+    deployments_per_day: float
+    coding_hours: float = 3.0
+    pickup_hours: float = 1.8
+    review_hours: float = 1.4
+
+    def towards(self, other: Pace, share: float) -> Pace:
+        """The pace after this share (0 to 1) of a steady change to another."""
+        return Pace(*(now * (then / now) ** share for now, then in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class Service:
+    """`owners` are (team, first day of its ownership), oldest first; the first has owned it since ever."""
+
+    name: str
+    component_kind: str
+    owners: tuple[tuple[str, date | None], ...]
+    pace: Pace
+    final_pace: Pace | None = None
+
+    @property
+    def repository(self) -> str:
+        return f"demo/{self.name}"
+
+    def pace_at(self, share: float) -> Pace:
+        return self.pace.towards(self.final_pace or self.pace, share)
+
+    def team_at(self, day: date) -> Team:
+        name = [name for name, since in self.owners if since is None or since <= day][-1]
+        return next(team for team in TEAMS if team.name == name)
+
+    def ownerships(self) -> Iterator[tuple[str, date | None, date | None]]:
+        """(team, first day, first day after it) of every ownership."""
+        for (team, since), (_, until) in pairwise((*self.owners, (None, None))):
+            yield team, since, until
+
+
+SERVICES = (
+    Service("storefront", "frontend", (("discovery", None),), Pace(2.6, 1.6)),
+    Service("checkout-ui", "frontend", (("checkout", None),), Pace(1.6, 1.0)),
+    Service(SLOW_REVIEW.service, "frontend", (("merchant-tools", None),), Pace(1.5, 0.9, pickup_hours=26.0)),
+    Service("catalog-api", "node_service", (("discovery", None),), Pace(1.8, 1.2)),
+    Service("payments-api", "node_service", (("checkout", None),), Pace(1.3, 0.8)),
+    Service(
+        IMPROVEMENT.service,
+        "node_service",
+        (("discovery", None),),
+        Pace(1.2, 0.5, coding_hours=5.0, pickup_hours=6.0, review_hours=4.0),
+        Pace(2.4, 2.2, coding_hours=2.0, pickup_hours=0.8, review_hours=0.6),
+    ),
+    Service("email-worker", "worker", (("merchant-tools", None),), Pace(0.9, 0.6)),
+    Service("image-worker", "worker", (("platform", None), ("discovery", date(2026, 4, 1))), Pace(0.9, 0.6)),
+)
+
+
+@dataclass(frozen=True)
+class Period:
+    """`days` whole UTC days, the last of them LAST_DAY."""
+
+    days: int
+
+    @property
+    def start(self) -> datetime:
+        return self.end - timedelta(days=self.days)
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after it."""
+        return datetime.combine(LAST_DAY, time()) + timedelta(days=1)
+
+    def share(self, at: datetime) -> float:
+        """How much of the period has passed, 0 to 1."""
+        return min((at - self.start) / (self.end - self.start), 1.0)
+
+    def before_end(self, at: datetime | None) -> datetime | None:
+        """A time that nobody had seen by the end is absent."""
+        return at if at is not None and at < self.end else None
+
+
+def is_working_day(day: date) -> bool:
+    """Monday to Friday, except the year-end closure, 1 May and Easter 2026."""
+    closed = (day.month, day.day) >= (12, 24) or (day.month, day.day) in ((1, 1), (1, 2), (5, 1))
+    return day.weekday() < 5 and not closed and day not in (date(2026, 4, 3), date(2026, 4, 6))
+
+
+class WorkingTime:
+    """One team's working hours laid end to end: hour 0 is the beginning of its first working day in the period."""
+
+    def __init__(self, period: Period, team: Team) -> None:
+        # What begins within the period may end after it.
+        days = (period.start.date() + timedelta(days=n) for n in range(period.days + 120))
+        self._mornings = [datetime.combine(day, time(team.opens)) for day in days if is_working_day(day)]
+        self.hours = bisect_right(self._mornings, period.end) * WORKING_HOURS_PER_DAY
+
+    def moment(self, hours: float) -> datetime:
+        """UTC time at which so many working hours have passed, to the second."""
+        day, hour = divmod(hours, WORKING_HOURS_PER_DAY)
+        morning = self._mornings[min(int(day), len(self._mornings) - 1)]
+        return morning + timedelta(seconds=round(hour * 3600))
+
+
+def commit_sha(*identity: object) -> str:
+    return sha1("/".join(map(str, identity)).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""People become keyed hashes before a row reaches the warehouse; this module is the only one that does it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from dagster_project.errors import ConfigurationError
+
+SALT_VARIABLE = "PLUMBLINE_PEOPLE_SALT"
+# HMAC's block size for SHA-256 (RFC 2104).
+BLOCK_BYTES = 64
+
+
+class People:
+    """HMAC-SHA256 of a login, name or e-mail, case and outer blanks ignored; 64 hexadecimal digits."""
+
+    def __init__(self, salt: bytes) -> None:
+        key = hashlib.sha256(salt).digest() if len(salt) > BLOCK_BYTES else salt
+        block = key.ljust(BLOCK_BYTES, b"\0")
+        self._inner = bytes(byte ^ 0x36 for byte in block)
+        self._outer = bytes(byte ^ 0x5C for byte in block)
+
+    def use_in(self, connection) -> None:
+        """Make the macro `person_key(text)` available on a DuckDB connection.
+
+        The salt lives in session variables, so that it stands in no statement and no error message.
+        """
+        connection.execute("set variable people_inner = ?", [self._inner])
+        connection.execute("set variable people_outer = ?", [self._outer])
+        connection.execute("""
+            create or replace temp macro person_key(person) as
+                case when nullif(trim(person), '') is not null then sha256(
+                    getvariable('people_outer')::blob
+                    || unhex(sha256(getvariable('people_inner')::blob || encode(lower(trim(person)))))
+                ) end
+        """)
+
+
+def people_of(data_dir: Path) -> People:
+    """The hasher of one installation: the key from the environment, else made once in data_dir for its owner alone."""
+    if salt := os.environ.get(SALT_VARIABLE):
+        if len(salt) < 16:
+            raise ConfigurationError(f"{SALT_VARIABLE}: shorter than 16 characters; take a longer random text")
+        return People(salt.encode())
+    file = data_dir / "people.salt"
+    if not file.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+            out.write(secrets.token_hex(32))
+    salt = file.read_text(encoding="ascii").strip()
+    if len(salt) < 16:
+        raise ConfigurationError(f"{file}: damaged; restore it from a backup, or delete it and the warehouse with it")
+    return People(salt.encode())

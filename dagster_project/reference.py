@@ -1,0 +1,120 @@
+"""The reference folder (services, teams, …) into schema `reference`: text, then cast; an error names file and line."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from zoneinfo import available_timezones
+
+import duckdb
+import polars as pl
+
+from dagster_project.contracts import REFERENCE_TABLES, SERVICES, TEAMS, Table
+from dagster_project.errors import ConfigurationError
+from dagster_project.load import checked_rows
+from dagster_project.warehouse import transaction
+
+REQUIRED_FILES = {SERVICES.name, TEAMS.name}
+
+
+def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    """Replace every reference table by its file; returns rows a table.
+
+    Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
+    """
+    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    problems: list[str] = []
+    with transaction(connection):
+        for table in REFERENCE_TABLES:
+            frame = rows[table.name]
+            connection.register("frame", frame.to_arrow())
+            connection.execute(
+                f"create or replace temp table incoming as {checked_rows(connection, table, 'from frame')}"
+            )
+            problems += [
+                f"{folder / table.name}.csv line {frame['line'][number - 1]}: {reason}"
+                for number, reason in connection.sql(
+                    "select row_number, reason from incoming where reason is not null order by row_number"
+                ).fetchall()
+            ]
+            names = ", ".join(column.name for column in table.columns)
+            connection.execute(f"delete from {table.qualified_name}")
+            connection.execute(f"insert into {table.qualified_name} ({names}) select {names} from incoming")
+            connection.execute("drop table incoming")
+        problems += _inconsistencies(folder, rows)
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+    return {name: frame.height for name, frame in rows.items()}
+
+
+def read_file(folder: Path, table: Table) -> pl.DataFrame:
+    """One reference file as text columns plus `line`, its line number; an absent optional file has no rows.
+
+    Raises ConfigurationError for a missing required file, an unknown or missing column, a row of another width.
+    """
+    file = folder / f"{table.name}.csv"
+    columns = [column.name for column in table.columns]
+    empty = pl.DataFrame(schema={"line": pl.Int64} | dict.fromkeys(columns, pl.String))
+    if not file.exists():
+        if table.name in REQUIRED_FILES:
+            raise ConfigurationError(f"{file}: missing; write it with the header {','.join(columns)}")
+        return empty
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.reader(handle, strict=True)
+            header = next(reader, [])
+            required = [column.name for column in table.columns if column.required]
+            if unknown := [name for name in header if name not in columns]:
+                raise ConfigurationError(f"{file} line 1: unknown column {unknown[0]!r}; allowed: {', '.join(columns)}")
+            if missing := [name for name in required if name not in header]:
+                raise ConfigurationError(f"{file} line 1: column {missing[0]!r} is missing; it is required")
+            records = []
+            for values in reader:
+                if not values:
+                    continue
+                if len(values) != len(header):
+                    raise ConfigurationError(
+                        f"{file} line {reader.line_num}: {len(values)} values under {len(header)} columns"
+                    )
+                records.append({"line": reader.line_num, **dict(zip(header, values, strict=True))})
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"{file}: not a CSV file in UTF-8: {error}") from None
+    return (
+        pl.concat([empty, pl.DataFrame(records, schema_overrides=empty.schema)], how="diagonal") if records else empty
+    )
+
+
+def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
+    """What no single row shows: repeated keys, unknown teams, circles in the tree, overlapping ownership."""
+    services, teams = rows["services"].to_dicts(), rows["teams"].to_dicts()
+    parents = {team["team"]: team["parent"] or None for team in teams}
+    zones = available_timezones()
+    problems = []
+    for team, count in Counter(team["team"] for team in teams).items():
+        if count > 1:
+            problems.append(f"{folder / 'teams.csv'}: team {team!r} stands there {count} times; keep one row")
+    for team in teams:
+        place = f"{folder / 'teams.csv'} line {team['line']}"
+        if team["parent"] and team["parent"] not in parents:
+            problems.append(f"{place}: parent {team['parent']!r} is no team of this file")
+        if team["time_zone"] and team["time_zone"] not in zones:
+            problems.append(f"{place}: time_zone {team['time_zone']!r} is no IANA time zone, such as Europe/Berlin")
+        ancestor, seen = parents.get(team["team"]), {team["team"]}
+        while ancestor and ancestor not in seen:
+            seen.add(ancestor)
+            ancestor = parents.get(ancestor)
+        if ancestor == team["team"]:
+            problems.append(f"{place}: team {team['team']!r} is above itself; correct the column parent")
+    owned: dict[str, list[dict]] = {}
+    for service in services:
+        place = f"{folder / 'services.csv'} line {service['line']}"
+        if service["team"] and service["team"] not in parents:
+            problems.append(f"{place}: team {service['team']!r} is not in teams.csv")
+        for other in owned.get(service["service"], []):
+            if (service["valid_from"] or "") < (other["valid_to"] or "9999") and (other["valid_from"] or "") < (
+                service["valid_to"] or "9999"
+            ):
+                problems.append(f"{place}: {service['service']!r} has two owners at once, see line {other['line']}")
+        owned.setdefault(service["service"], []).append(service)
+    return problems

@@ -1,0 +1,249 @@
+"""plumbline.yaml and the environment: read once, validated, every error with its key."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from dagster_project.contracts import ENVIRONMENTS
+from dagster_project.errors import ConfigurationError
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+DBT_DIR = PROJECT_DIR / "dbt"
+EXPECTATIONS_DIR = PROJECT_DIR / "expectations"
+DEFAULT_CONFIG = PROJECT_DIR / "plumbline.yaml"
+
+Environment = Literal[ENVIRONMENTS]
+
+
+class Strict(BaseModel):
+    """A section of plumbline.yaml: an unknown key is an error, and values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _relative_to_file(value: Path, info: ValidationInfo) -> Path:
+    base: Path = (info.context or {}).get("base", Path.cwd())
+    return Path(os.path.normpath(base / value.expanduser()))
+
+
+class Deployments(Strict):
+    """Where a repository records its deployments to one environment: in tags, or in merges to a release branch.
+
+    `tags` is matched against whole tag names. Its group `timestamp` (digits in the order year to second, UTC) gives
+    the time; without the group, the tag's own date does. Every first-parent commit of `release_branch` is one
+    deployment at its committer time.
+    """
+
+    tags: str | None = None
+    release_branch: str | None = None
+    environment: Environment
+
+    @field_validator("tags")
+    @classmethod
+    def _regular_expression(cls, value: str | None) -> str | None:
+        try:
+            groups = re.compile(value or "").groupindex
+        except re.error as error:
+            raise ValueError(f"{value!r} is not a regular expression: {error}") from None
+        if unknown := set(groups) - {"timestamp"}:
+            raise ValueError(f"group {sorted(unknown)[0]!r} is not known; allowed: timestamp")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Deployments:
+        if (self.tags is None) == (self.release_branch is None):
+            raise ValueError("give exactly one of tags, release_branch")
+        return self
+
+
+class GitSource(Strict):
+    """A local clone. `service` names the service that its deployments belong to."""
+
+    kind: Literal["git"]
+    repository: Path
+    service: str
+    deployments: tuple[Deployments, ...]
+    default_branch: str | None = None
+    change_size: bool = False
+
+    _resolve = field_validator("repository")(_relative_to_file)
+
+    @field_validator("deployments", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("give at least one of {tags, environment} or {release_branch, environment}")
+        return [value] if isinstance(value, dict) else value
+
+    @property
+    def name(self) -> str:
+        return self.repository.name.removesuffix(".git")
+
+
+class LandingSource(Strict):
+    """Files to be picked up: one folder a table under `location`, a local folder or an object store URL."""
+
+    kind: Literal["landing"]
+    location: str
+    # A local file changed less than this ago may still be written.
+    settle_seconds: float = Field(default=2.0, ge=0)
+    maximum_line_bytes: int = Field(default=8 * 2**20, ge=1024)
+
+    @field_validator("location")
+    @classmethod
+    def _resolve(cls, value: str, info: ValidationInfo) -> str:
+        if "://" in value:
+            return value
+        return str(_relative_to_file(Path(value), info))
+
+    @property
+    def name(self) -> str:
+        return "landing"
+
+
+class DemoSource(Strict):
+    """A generated organisation; the same options give the same rows."""
+
+    kind: Literal["demo"]
+    seed: int = 7
+    days: int = Field(default=240, ge=120, le=1500)
+    sessions_per_day: int = Field(default=60, ge=10)
+
+    @property
+    def name(self) -> str:
+        return "demo"
+
+
+Source = Annotated[GitSource | LandingSource | DemoSource, Field(discriminator="kind")]
+
+
+class Settings(Strict):
+    """One installation. Paths are absolute; relative ones in the file are relative to the file."""
+
+    config_file: Path
+    data_dir: Path
+    reference_dir: Path = Path("seeds")
+    sources: tuple[Source, ...]
+    # Telemetry older than this is refused to quarantine; absent: no limit.
+    retention_days: int | None = Field(default=None, ge=1)
+    # Variables of the dbt project for this installation, such as as_of.
+    vars: dict[str, Any] = Field(default_factory=dict)
+
+    _resolve = field_validator("data_dir", "reference_dir")(_relative_to_file)
+
+    @field_validator("reference_dir", mode="before")
+    @classmethod
+    def _default_when_null(cls, value: Any) -> Any:
+        return "seeds" if value is None else value
+
+    @model_validator(mode="after")
+    def _default_reference_dir(self) -> Settings:
+        if not self.reference_dir.is_absolute():
+            object.__setattr__(self, "reference_dir", self.config_file.parent / self.reference_dir)
+        return self
+
+    @property
+    def warehouse_file(self) -> Path:
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def published_dir(self) -> Path:
+        return self.data_dir / "published"
+
+    @property
+    def published_file(self) -> Path:
+        return self.published_dir / "marts.duckdb"
+
+    @property
+    def manifest_file(self) -> Path:
+        return self.published_dir / "manifest.json"
+
+    @property
+    def gate_dir(self) -> Path:
+        return self.data_dir / "gate"
+
+    @property
+    def report_dir(self) -> Path:
+        return self.data_dir / "report"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.data_dir / "spool"
+
+
+def config_file() -> Path:
+    """The file that `PLUMBLINE_CONFIG` names, else plumbline.yaml of this checkout."""
+    return Path(os.environ.get("PLUMBLINE_CONFIG") or DEFAULT_CONFIG).resolve()
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and validate one installation's configuration.
+
+    Raises ConfigurationError with one line for each wrong key: the key, what was found, what is allowed.
+    """
+    path = (path or config_file()).resolve()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: no such file; write one (README, “Your own data”) or point PLUMBLINE_CONFIG at it"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        place = f" line {where.line + 1}, column {where.column + 1}" if where else ""
+        raise ConfigurationError(f"{path}:{place} not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: expected keys data_dir, reference_dir, sources; found {content!r:.60}")
+    try:
+        settings = Settings.model_validate({"config_file": path, **content}, context={"base": path.parent})
+    except ValidationError as error:
+        lines = [_explain(item, content) for item in error.errors()]
+        raise ConfigurationError("\n".join(f"{path}: {line}" for line in lines)) from None
+    _check_names(path, settings)
+    return settings
+
+
+def _check_names(path: Path, settings: Settings) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for index, source in enumerate(settings.sources):
+        key = (source.name, getattr(source, "service", getattr(source, "location", "")))
+        if key in seen:
+            raise ConfigurationError(
+                f"{path}: sources[{index}] repeats sources[{seen[key]}] ({source.kind} {' '.join(filter(None, key))}); "
+                "remove one of them"
+            )
+        seen[key] = index
+
+
+def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:
+    """One line for one pydantic error: key, problem, what is allowed."""
+    location = list(item["loc"])
+    kinds = {"git": GitSource, "landing": LandingSource, "demo": DemoSource}
+    model: type[Strict] = Settings
+    if location[:1] == ["sources"] and len(location) > 2 and location[2] in kinds:
+        model = kinds[location.pop(2)]
+        if location[2:3] == ["deployments"] and len(location) > 4:
+            model = Deployments
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    match item["type"]:
+        case "extra_forbidden":
+            allowed = [name for name in model.model_fields if name != "config_file"]
+            return f"{key}: unknown key; allowed here: {', '.join(allowed)}"
+        case "missing":
+            return f"{key}: missing; it is required"
+        case "union_tag_invalid":
+            return f"{key}.kind: {item['input'].get('kind')!r} is not a source kind; allowed: {', '.join(kinds)}"
+        case "union_tag_not_found":
+            return f"{key}.kind: missing; allowed: {', '.join(kinds)}"
+        case "literal_error":
+            return f"{key}: {item['input']!r} is not allowed; allowed: {item['ctx']['expected']}"
+        case "value_error":
+            return f"{key}: {item['ctx']['error']}"
+        case _:
+            return f"{key}: {item['msg'][:1].lower()}{item['msg'][1:]}; found {item['input']!r:.60}"

@@ -1,0 +1,180 @@
+"""The build file. The only module that opens DuckDB, and the lock that keeps runs apart."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
+from dagster_project.errors import PlumblineError
+from dagster_project.people import people_of
+from dagster_project.settings import Settings
+
+BOOKKEEPING_DDL = """
+create table if not exists raw.batches (
+    batch_id varchar not null,
+    source varchar not null,
+    origin varchar not null,
+    table_name varchar not null,
+    finished_at timestamp not null,
+    rows_read bigint not null,
+    rows_loaded bigint not null,
+    rows_duplicate bigint not null,
+    rows_quarantined bigint not null,
+    rows_removed bigint not null,
+    check (rows_read = rows_loaded + rows_duplicate + rows_quarantined)
+);
+create table if not exists raw.quarantine (
+    batch_id varchar not null,
+    source varchar not null,
+    origin varchar not null,
+    table_name varchar not null,
+    place varchar not null,
+    reason varchar not null,
+    fields varchar,
+    bytes bigint,
+    checksum varchar,
+    quarantined_at timestamp not null
+);
+create table if not exists raw.landing_files (
+    location varchar not null,
+    name varchar not null,
+    table_name varchar not null,
+    bytes bigint not null,
+    checksum varchar not null,
+    status varchar not null,
+    batch_id varchar,
+    taken_at timestamp not null
+);
+create table if not exists raw.source_state (
+    source varchar not null,
+    state varchar not null,
+    recorded_at timestamp not null
+);
+"""
+
+
+def table_ddl(table: Table) -> str:
+    """`create table if not exists` for one contract; raw tables add when and by which batch a row was loaded."""
+    columns = [f"{column.name} {column.duckdb_type}" for column in table.columns]
+    if table.schema == "raw":
+        columns += ["loaded_at TIMESTAMP", "batch_id VARCHAR"]
+    return f"create table if not exists {table.qualified_name} ({', '.join(columns)})"
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping."""
+    for schema in ("raw", "reference"):
+        connection.execute(f"create schema if not exists {schema}")
+    for table in (*RAW_TABLES, *REFERENCE_TABLES):
+        connection.execute(table_ddl(table))
+        for column in table.columns:
+            connection.execute(
+                f"alter table {table.qualified_name} add column if not exists {column.name} {column.duckdb_type}"
+            )
+    connection.execute(BOOKKEEPING_DDL)
+
+
+class Warehouse:
+    """One installation's build file, opened by the pipeline alone and by one process at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.file = settings.warehouse_file
+        self.lock_file = settings.data_dir / "warehouse.lock"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the installation for one run. Raises PlumblineError if another process holds it."""
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.lock_file.open("a+", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise PlumblineError(self._held_by(handle)) from None
+            handle.truncate(0)
+            handle.write(json.dumps({"process": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}))
+            handle.flush()
+            try:
+                yield
+            finally:
+                handle.truncate(0)
+
+    def _held_by(self, handle) -> str:
+        handle.seek(0)
+        try:
+            holder = json.loads(handle.read())
+            who = f" (process {holder['process']}, since {holder['since']})"
+        except (ValueError, KeyError):
+            who = ""
+        return f"another run holds {self.settings.data_dir}{who}: wait until it ends, then start this one again"
+
+    def is_locked(self) -> str | None:
+        """What a run would be told now if another one held the installation, else None; changes nothing."""
+        if not self.lock_file.exists():
+            return None
+        with self.lock_file.open(encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return self._held_by(handle)
+        return None
+
+    @contextmanager
+    def connect(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in UTC. Close it before dbt or Great Expectations open the file."""
+        connection = self._open(read_only)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            if not read_only:
+                create_tables(connection)
+                people_of(self.settings.data_dir).use_in(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            return duckdb.connect(self.file, read_only=read_only)
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise PlumblineError(
+                    f"{self.file}: another program has the build file open; close it (BI tools read "
+                    f"{self.settings.published_file} instead)"
+                ) from None
+            raise PlumblineError(
+                f"{self.file}: cannot be opened as a DuckDB database; restore it, or move it away and run again to "
+                f"rebuild it from the sources ({str(error).splitlines()[0]})"
+            ) from None
+
+
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing: commits at the end, rolls back on any exception."""
+    connection.execute("begin transaction")
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def attach_new(file: Path, alias: str) -> duckdb.DuckDBPyConnection:
+    """An in-memory connection with a new database file attached that DuckDB 1.4 clients can read."""
+    connection = duckdb.connect()
+    connection.execute(f"attach '{file}' as {alias} (storage_version 'v1.4.0')")
+    return connection
+
+
+def open_published(file: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to a published file, as a BI tool has it."""
+    return duckdb.connect(file, read_only=True)

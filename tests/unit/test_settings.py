@@ -1,0 +1,109 @@
+"""plumbline.yaml: what is wrong is named by its key, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from dagster_project.errors import ConfigurationError
+from dagster_project.settings import GitSource, LandingSource, load_settings
+
+VALID = r"""
+data_dir: data
+reference_dir: seeds
+sources:
+  - kind: git
+    repository: ../storefront.git
+    service: storefront-web
+    deployments:
+      tags: 'production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)'
+      environment: production
+  - kind: landing
+    location: data/landing
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "plumbline.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(write(folder, text))
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    settings = load_settings(write(tmp_path, VALID))
+    git, landing = settings.sources
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.reference_dir == tmp_path / "seeds"
+    assert isinstance(git, GitSource)
+    assert git.repository == tmp_path.parent / "storefront.git"
+    assert git.name == "storefront"
+    assert isinstance(landing, LandingSource)
+    assert landing.location == str(tmp_path / "data" / "landing")
+
+
+def test_the_reference_folder_defaults_to_seeds_beside_the_file(tmp_path):
+    assert load_settings(write(tmp_path, "data_dir: d\nsources: []")).reference_dir == tmp_path / "seeds"
+
+
+def test_an_object_store_location_is_left_as_it_is(tmp_path):
+    text = "data_dir: d\nsources: [{kind: landing, location: 's3://bucket/landing'}]"
+    assert load_settings(write(tmp_path, text)).sources[0].location == "s3://bucket/landing"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key", "says"),
+    [
+        (VALID.replace("    service:", "    colour: red\n    service:"), "sources[0].colour", "unknown key; allowed here: kind, repository"),
+        (VALID.replace("    service: storefront-web\n", ""), "sources[0].service", "missing"),
+        (VALID.replace("kind: git", "kind: gti"), "sources[0].kind", "allowed: git, landing, demo"),
+        (VALID.replace("kind: git", "sort: git"), "sources[0].kind", "missing; allowed: git, landing, demo"),
+        (
+            VALID.replace("(?P<timestamp>", "(?P<timestamp"),
+            "sources[0].deployments[0].tags",
+            "not a regular expression",
+        ),
+        (VALID.replace("<timestamp>", "<when>"), "sources[0].deployments[0].tags", "allowed: timestamp"),
+        (
+            VALID.replace("environment: production", "environment: prod"),
+            "sources[0].deployments[0].environment",
+            "'production', 'staging'",
+        ),
+        (
+            VALID.replace("environment: production", "environment: production\n      release_branch: main"),
+            "sources[0].deployments[0]",
+            "exactly one of tags, release_branch",
+        ),
+        (VALID + "colour: red\n", "colour", "unknown key; allowed here: data_dir"),
+        (VALID + "retention_days: soon\n", "retention_days", "valid integer"),
+        (VALID.replace("data_dir: data\n", ""), "data_dir", "missing"),
+        ("data_dir: [\n", "line 2", "not valid YAML"),
+        ("just a text", "sources", "expected keys"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(tmp_path, wrong, key, says):
+    message = refusal(tmp_path, wrong)
+    assert len(message.splitlines()) == 1
+    assert key in message
+    assert says in message
+    assert str(tmp_path / "plumbline.yaml") in message
+
+
+def test_every_wrong_key_has_a_line_of_its_own(tmp_path):
+    message = refusal(tmp_path, VALID + "colour: red\nshape: round\n")
+    assert [line.split(": ")[1] for line in message.splitlines()] == ["colour", "shape"]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"nowhere\.yaml: no such file"):
+        load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_source_given_twice_is_refused(tmp_path):
+    twice = VALID + "  - kind: landing\n    location: data/landing\n"
+    assert "sources[2] repeats sources[1]" in refusal(tmp_path, twice)
