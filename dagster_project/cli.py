@@ -84,7 +84,8 @@ def _refresh(settings: Settings) -> None:
         raise PlumblineError(held)
     from dagster_project.progress import shown
 
-    console = Console()
+    # Bound to today's standard output, which is redirected while Dagster runs.
+    console = Console(file=sys.stdout)
     with shown(console):
         from dagster_project.orchestration import run_job
 

@@ -13,9 +13,10 @@ from dagster_dbt import DbtCliResource
 
 from dagster_project.assets.publish import gate, published_marts, report
 from dagster_project.assets.raw import raw, reference
-from dagster_project.assets.transform import PROJECT, dbt_models
+from dagster_project.assets.transform import DBT, dbt_models
 from dagster_project.installation import Installation
 from dagster_project.sensors import landing_sensor
+from dagster_project.settings import DBT_DIR
 
 refresh = define_asset_job("refresh", AssetSelection.all(), description="Sources to report: the whole path.")
 layers = [
@@ -34,7 +35,7 @@ defs = Definitions(
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],
     sensors=[landing_sensor(refresh)],
-    resources={"installation": Installation(), "dbt": DbtCliResource(project_dir=PROJECT)},
+    resources={"installation": Installation(), "dbt": DbtCliResource(project_dir=str(DBT_DIR), dbt_executable=str(DBT))},
     # The multiprocess executor starts a process a step, about 11 s each.
     executor=in_process_executor,
 )

@@ -1,7 +1,5 @@
 """The installation as a Dagster resource: settings read once, the warehouse locked for the whole run."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time
@@ -31,7 +29,7 @@ class Installation(ConfigurableResource):
         return Warehouse(self._settings)
 
     @contextmanager
-    def yield_for_execution(self, context: InitResourceContext) -> Iterator[Installation]:
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator["Installation"]:
         self._settings = load_settings()
         with self.warehouse.lock():
             os.environ["PLUMBLINE_WAREHOUSE"] = str(self._settings.warehouse_file)

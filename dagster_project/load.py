@@ -19,19 +19,41 @@ from dagster_project.contracts import MAXIMUM_TEXT_LENGTH, Column, Table
 
 # A clock may be ahead by this much before a time counts as in the future.
 CLOCK_TOLERANCE = "interval 1 day"
+# An e-mail address, also with its @ percent-encoded. What may precede or follow an @ in other texts is removed before:
+# the user of a clone URL (git@host:path) and the number of a package version (@scope/package@1.2.3-beta.rc).
+EMAIL = r"[\pL\pN._+-](@|%40)([\pL\pN-]+\.)+\pL{2,}"
+NO_EMAIL = r"(^|[^\pL\pN._+-])git@|(@|%40)v?[0-9]+\.[0-9]+"
+WITHHELD = "(withheld)"
+
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+NUMBERS = {*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"}
+TIMESTAMPS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
+ZONED = "TIMESTAMP WITH TIME ZONE"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Enough to recognise a piece of input that is not kept: its length in bytes and its SHA-256."""
+
+    length: int
+    checksum: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Fingerprint:
+        return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A piece of input that is no row: where it stands, why, and enough to recognise it, but not its content."""
+    """A piece of input that is no row: where it stands and why; of its content only the fingerprint is stored."""
 
     place: str
     reason: str
-    content: bytes = b""
+    content: bytes | Fingerprint = b""
 
     @property
-    def checksum(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+    def fingerprint(self) -> Fingerprint:
+        return self.content if isinstance(self.content, Fingerprint) else Fingerprint.of(self.content)
 
 
 @dataclass(frozen=True)
@@ -56,7 +78,7 @@ def load(
     *,
     source: str,
     origin: str,
-    places: Callable[[Sequence[int]], Sequence[str]] = lambda rows: [f"row {row}" for row in rows],
+    places: Callable[[Sequence[int]], Sequence[str]] = lambda numbers: [f"row {number}" for number in numbers],
     rejected: Sequence[Rejected] = (),
     mirror: bool = False,
     retention_days: int | None = None,
@@ -67,33 +89,34 @@ def load(
         person columns in the clear, since the statement that reads them hashes them.
     source: value of the column `source` where a row has none.
     origin: the file or item that the rows come from; what it had in quarantine before is replaced.
-    places: maps 1-based row numbers to places a person can find.
-    rejected: input of the same origin that could not be parsed into rows.
+    places: maps ascending 1-based row numbers to places a person can find.
+    rejected: input of the same origin that could not be parsed into rows; may grow until the rows are read.
     mirror: the rows are all that this source has for the table; stored rows of it that are gone are removed.
     retention_days: age in days from which rows of event tables are refused.
     """
     if isinstance(rows, pl.DataFrame):
         connection.register("frame", rows.to_arrow())
-        rows = "select * from frame"
-    connection.execute(f"create temp table incoming as {_checked(connection, table, rows, source, retention_days)}")
+        query = "from frame"
+    else:
+        query = rows
+    connection.execute(
+        f"create temp table incoming as {checked_rows(connection, table, query, source, retention_days)}"
+    )
     _judge(connection, table)
-    counts = dict(connection.sql("select verdict, count(*) from incoming group by all").fetchall())
+    read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
+    verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
+    duplicate, conflicting = verdicts.get("duplicate", 0), verdicts.get("conflict", 0)
     batch = Batch(
         table=table.name,
         source=source,
         origin=origin,
-        read=sum(counts.values()) + len(rejected),
-        loaded=counts.get("load", 0),
-        duplicate=counts.get("duplicate", 0),
-        quarantined=counts.get("quarantine", 0) + len(rejected),
-        removed=_apply(connection, table, source, mirror),
+        read=read + len(rejected),
+        loaded=read - broken - duplicate - conflicting,
+        duplicate=duplicate,
+        quarantined=broken + conflicting + len(rejected),
+        removed=_remove_gone(connection, table, source) if mirror else 0,
     )
-    names = ", ".join(column.name for column in table.columns)
-    connection.execute(
-        f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) "
-        f"select {names}, now()::timestamp, ? from incoming where verdict = 'load'",
-        [batch.batch_id],
-    )
+    _store(connection, table, batch)
     _quarantine(connection, table, batch, places, rejected)
     connection.execute(
         "insert into raw.batches values (?, ?, ?, ?, now()::timestamp, ?, ?, ?, ?, ?)",
@@ -109,226 +132,283 @@ def load(
             batch.removed,
         ],
     )
-    connection.execute("drop table incoming")
+    connection.execute("drop table incoming; drop table verdicts")
+    if isinstance(rows, pl.DataFrame):
+        connection.unregister("frame")
     return batch
 
 
-def _checked(connection, table: Table, query: str, source: str, retention_days: int | None) -> str:
-    """The query that numbers, casts and checks the rows of another."""
+def checked_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    query: str,
+    source: str | None = None,
+    retention_days: int | None = None,
+) -> str:
+    """The query that casts and checks the rows of another, in their order.
+
+    Its columns are those of the table, NULL where a value broke the contract; `reason`, every way in which the row
+    broke it; and for such rows `fields`, the row as JSON without those values.
+    """
     given = {name: str(type_) for name, type_, *_ in connection.sql(f"describe {query}").fetchall()}
-    casts = []
-    for column in table.columns:
-        if column.name not in given:
-            missing = _quoted(source) if column.name == "source" else "null"
-            casts.append(f"cast({missing} as {column.duckdb_type}) as {column.name}, false as bad_{column.name}")
-            continue
-        text = f"nullif(trim(cast(input.{column.name} as varchar)), '')"
-        value = _cast(column, given[column.name], text)
-        if column.name == "source":
-            value = f"coalesce({value}, {_quoted(source)})"
-        bad = "false" if column.type in ("text", "hash") else f"{text} is not null and {value} is null"
-        casts.append(f"{value} as {column.name}, {bad} as bad_{column.name}")
+    names = [column.name for column in table.columns]
+    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
     keyed = [
-        f"coalesce({column.name}, {_hash(', '.join(_identity(table.column(name)) for name in column.hash_of))}) "
-        f"as {column.name}"
+        f"coalesce({column.name}, {_hash(*(_identity(table.column(name)) for name in column.hash_of))}) as {column.name}"
         for column in table.columns
         if column.hash_of
     ]
-    reasons = _reasons(table, retention_days)
-    broken = " or ".join(f"coalesce({condition}, false)" for condition, _ in reasons)
-    messages = ", ".join(f"case when {condition} then {_quoted(message)} end" for condition, message in reasons)
-    withheld = ", ".join(
-        f"'{column.name}': case when bad_{column.name} or not coalesce({_valid(column)}, true) then '(withheld)' "
-        f"else cast({column.name} as varchar) end"
-        for column in table.columns
+    faults = {column.name: _fault(column) for column in table.columns}
+    rules = {_quoted(rule.message): f"not ({rule.condition})" for rule in table.rules}
+    if table.is_event and retention_days is not None:
+        message = f"{table.event_time}: older than the retention of {retention_days} days"
+        rules[_quoted(message)] = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
+    rules_broken = " or ".join(rules.values()) or "false"
+    messages = [f"fault_{name}" for name in names] + [
+        f"case when {condition} then {message} end" for message, condition in rules.items()
+    ]
+    shown = ", ".join(
+        f"'{name}': case when fault_{name} is not null or contains(cast({name} as varchar), '@') "
+        f"then '{WITHHELD}' else cast({name} as varchar) end"
+        for name in names
     )
     return f"""
-        with cast_rows as (
-            select row_number() over () as row_number, {", ".join(casts)} from ({query}) as input
+        with typed_rows as (
+            select {", ".join(typed)} from ({query}) as input
         ), keyed_rows as (
-            select * {f"replace ({', '.join(keyed)})" if keyed else ""} from cast_rows
-        ), checked_rows as (
-            select *, case when {broken} then concat_ws('; ', {messages}) end as reason from keyed_rows
+            select * {f"replace ({', '.join(keyed)})" if keyed else ""} from typed_rows
+        ), examined_rows as (
+            select *, {", ".join(f"{fault} as fault_{name}" for name, fault in faults.items())} from keyed_rows
+        ), valid_values as (
+            select * replace ({", ".join(f"case when fault_{name} is null then {name} end as {name}" for name in names)})
+            from examined_rows
+        ), judged_rows as (
+            select *, coalesce({", ".join(f"fault_{name}" for name in names)}) is not null
+                or coalesce({rules_broken}, false) as is_broken
+            from valid_values
         )
         select
-            * exclude ({", ".join(f"bad_{column.name}" for column in table.columns)}),
-            case when reason is not null then to_json({{{withheld}}}) end as fields,
-            cast(null as varchar) as verdict
-        from checked_rows
+            {", ".join(names)},
+            case when is_broken then concat_ws('; ', {", ".join(messages)}) end as reason,
+            case when is_broken then to_json({{{shown}}}) end as fields
+        from judged_rows
     """
 
 
-def _cast(column: Column, given: str, text: str) -> str:
-    """The expression that gives a column its contract type; NULL where the value does not fit."""
-    if column.person:
-        return f"person_key({text})"
+def _typed(column: Column, given: str | None, source: str | None) -> str:
+    """Two result columns: the value in its contract type, NULL if it does not fit; and whether there was one."""
+    name = column.name
+    default = _quoted(source) if name == "source" and source is not None else "null"
+    if given is None:
+        return f"cast({default} as {column.duckdb_type}) as {name}, {default} is not null as given_{name}"
+    text = f"nullif(cast(input.{name} as varchar), '')"
+    is_given = f"{text} is not null"
     match column.type:
-        case "timestamp" if given.startswith("TIMESTAMP") and given != "TIMESTAMP WITH TIME ZONE":
-            value = f"cast(input.{column.name} as timestamp)"
-        case "timestamp":
-            value = f"timezone('UTC', try_cast({text} as timestamptz))"
-        case "number":
-            value = f"try_cast({text} as double)"
-        case "hash":
-            return f"case when {text} is not null then {_hash(text)} end"
+        case _ if column.person:
+            is_given = f"nullif(trim({text}), '') is not null"
+            value = f"case when not {_is_structure(text)} then person_key({text}) end"
         case "text":
-            return text
+            value = f"case when not {_is_structure(text)} then {text} end"
+        case "hash":
+            value = f"case when {text} is not null then {_hash(text)} end"
+        case "timestamp" if given in TIMESTAMPS:
+            value = f"case when isfinite(input.{name}) then cast(input.{name} as timestamp) end"
+        case "timestamp" if given == ZONED:
+            value = _utc(f"input.{name}")
+        case "timestamp":
+            # A date alone is no time, and DuckDB would also take words, years of two digits and month 7.
+            value = f"case when {text} like '____-__-_____:__%' then {_utc(_zoned(text))} end"
+        case "number" if given.split("(")[0] in NUMBERS:
+            value = f"case when isfinite(cast(input.{name} as double)) then cast(input.{name} as double) end"
+        case "number":
+            value = f"case when isfinite(try_cast({text} as double)) then try_cast({text} as double) end"
+        case "integer" if given in INTEGERS:
+            value = f"try_cast(input.{name} as bigint)"
+        case "integer":
+            # The cast alone would round 1.5 and read 0x10 and 1_000.
+            value = rf"case when regexp_full_match({text}, '[+-]?[0-9]+(\.0*)?') then try_cast({text} as bigint) end"
         case _:
-            return f"try_cast({text} as {column.duckdb_type})"
-    return f"case when isfinite({value}) then {value} end"
+            value = f"try_cast({text} as {column.duckdb_type})"
+    if default != "null":
+        value = f"coalesce({value}, {default})"
+    return f"{value} as {name}, {is_given} as given_{name}"
 
 
-def _hash(expression: str) -> str:
+def _is_structure(text: str) -> str:
+    # The first character decides for all but a few: routes such as [slug] are no JSON.
+    return f"(({text} like '{{%' or {text} like '[%') and json_valid({text}))"
+
+
+def _zoned(text: str) -> str:
+    # ISO 8601 allows an offset after minutes; DuckDB wants seconds before it.
+    minutes = rf"regexp_replace({text}, '^(.{{16}})([Z+-])', '\1:00\2')"
+    return f"coalesce(try_cast({text} as timestamptz), try_cast({minutes} as timestamptz))"
+
+
+def _utc(zoned: str) -> str:
+    # A fifth of the time that timezone('UTC', …) takes.
+    return f"case when isfinite({zoned}) then make_timestamp(epoch_us({zoned})) end"
+
+
+def _hash(*expressions: str) -> str:
     # 64 of MD5's 128 bits: stable over DuckDB versions, unlike hash(), and half the width to join on.
-    return f"cast(md5_number(concat_ws('|', {expression})) >> 64 as ubigint)"
+    text = expressions[0] if len(expressions) == 1 else f"concat_ws(chr(31), {', '.join(expressions)})"
+    return f"cast(md5_number({text}) >> 64 as ubigint)"
 
 
 def _identity(column: Column) -> str:
-    # concat_ws skips NULL, so that NULL needs a mark of its own to keep neighbours apart.
-    return f"coalesce(cast({column.name} as varchar), '~')"
+    # No stored text is empty, so that NULL keeps a place of its own.
+    value = f"epoch_us({column.name})" if column.type == "timestamp" else column.name
+    return f"coalesce(cast({value} as varchar), '')"
 
 
-def _valid(column: Column) -> str:
-    """The condition that a value of this column keeps the contract on its own."""
-    conditions = []
+def _fault(column: Column) -> str:
+    """The expression that says what is wrong with a value of this column on its own; NULL if nothing is."""
+    name = column.name
+    kind = {"number": "finite number", "timestamp": "time in ISO 8601"}.get(column.type, column.type)
+    faults = [(f"{name} is null and given_{name}", f"not a {kind}")]
+    if column.required:
+        faults.append((f"{name} is null", "missing"))
     if column.allowed:
-        conditions.append(f"{column.name} in ({', '.join(map(_quoted, column.allowed))})")
-    if column.minimum is not None:
-        conditions.append(f"{column.name} >= {column.minimum}")
-    if column.maximum is not None:
-        conditions.append(f"{column.name} <= {column.maximum}")
-    if column.type == "text":
-        conditions.append(f"length({column.name}) <= {MAXIMUM_TEXT_LENGTH}")
-    if column.type == "timestamp":
-        conditions.append(f"{column.name} <= timezone('UTC', now()) + {CLOCK_TOLERANCE}")
-    return " and ".join(conditions) or "true"
-
-
-def _reasons(table: Table, retention_days: int | None) -> list[tuple[str, str]]:
-    """(condition that breaks the contract, message) for every check of a table."""
-    reasons = []
-    for column in table.columns:
-        name = column.name
-        reasons.append((f"bad_{name}", f"{name}: not a {column.type}"))
-        if column.required:
-            reasons.append((f"{name} is null and not bad_{name}", f"{name}: missing"))
-        if column.allowed:
-            reasons.append(
-                (
-                    f"{name} not in ({', '.join(map(_quoted, column.allowed))})",
-                    f"{name}: not one of {', '.join(column.allowed)}",
-                )
-            )
-        if column.minimum is not None:
-            reasons.append((f"{name} < {column.minimum}", f"{name}: below {column.minimum}"))
-        if column.maximum is not None:
-            reasons.append((f"{name} > {column.maximum}", f"{name}: above {column.maximum}"))
-        if column.type == "text":
-            reasons.append(
-                (f"length({name}) > {MAXIMUM_TEXT_LENGTH}", f"{name}: longer than {MAXIMUM_TEXT_LENGTH} characters")
-            )
-        if column.type == "timestamp":
-            reasons.append((f"{name} > timezone('UTC', now()) + {CLOCK_TOLERANCE}", f"{name}: in the future"))
-    reasons += [(f"not ({rule.condition})", rule.message) for rule in table.rules]
-    if table.is_event and retention_days is not None:
-        reasons.append(
+        allowed = ", ".join(column.allowed)
+        faults.append((f"{name} not in ({', '.join(map(_quoted, column.allowed))})", f"not one of {allowed}"))
+    elif column.type == "text" and not column.person:
+        faults.append((f"length({name}) > {MAXIMUM_TEXT_LENGTH}", f"longer than {MAXIMUM_TEXT_LENGTH} characters"))
+        faults.append(
             (
-                f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day",
-                f"{table.event_time}: older than the retention of {retention_days} days",
+                f"(contains({name}, '@') or contains({name}, '%40')) and "
+                f"regexp_matches(regexp_replace({name}, '{NO_EMAIL}', '', 'g'), '{EMAIL}')",
+                "looks like an e-mail address",
             )
         )
-    return reasons
+    if column.minimum is not None:
+        faults.append((f"{name} < {column.minimum}", f"below {column.minimum}"))
+    if column.maximum is not None:
+        faults.append((f"{name} > {column.maximum}", f"above {column.maximum}"))
+    if column.type == "timestamp":
+        faults.append((f"{name} > timezone('UTC', now()) + {CLOCK_TOLERANCE}", "in the future"))
+        faults.append((f"{name} < timestamp '1970-01-01'", "before 1970"))
+    branches = " ".join(f"when {condition} then {_quoted(f'{name}: {message}')}" for condition, message in faults)
+    return f"case {branches} end"
 
 
 def _judge(connection, table: Table) -> None:
-    """Give every incoming row its verdict: quarantine, duplicate or load."""
-    versioned = any(column.name == "updated_at" for column in table.columns)
+    """Give each valid row that shares its key with another, incoming or stored, its verdict.
+
+    load        it replaces the stored row, if there is one
+    duplicate   it says the same as the row that wins, or is an older version of it
+    conflict    it says something else, and nothing tells which of the two is right; `conflict` is the reason
+
+    The newest version of a key wins; without versions, the row read last. Rows of a key of their own have no verdict.
+    """
     key = ", ".join(table.key)
-    newest_first = ("updated_at desc nulls last, " if versioned else "") + "row_number desc"
-    same_version = "incoming.updated_at is not distinct from winner.updated_at" if versioned else "true"
-    newer = "coalesce(incoming.updated_at < stored.updated_at, false)" if versioned else "false"
-    connection.execute("update incoming set verdict = 'quarantine' where reason is not null")
+    versioned = any(column.name == "updated_at" for column in table.columns)
+    if versioned:
+        winner = "arg_max(rowid, (coalesce(updated_at, '-infinity'), rowid))"
+        unversioned, older = "{0}.updated_at is null and {1}.updated_at is not null", "{0}.updated_at < {1}.updated_at"
+    else:
+        winner = "max(rowid)"
+        unversioned = older = "false"
+    unknown = "updated_at: missing, though another row with the same key has it"
+    twice = f"another row further on has the same key ({key}) and different content; that one was taken"
     connection.execute(f"""
-        create or replace temp table winner as
-        select * from incoming where verdict is null
-        qualify row_number() over (partition by {key} order by {newest_first}) = 1
+        create temp table verdicts as
+        with keys as (
+            select {key}, {winner} as winner, count(*) as occurrences
+            from incoming where reason is null group by {key}
+        ), contested as (
+            select keys.*, stored.rowid as stored_row
+            from keys left join {table.qualified_name} as stored using ({key})
+            where occurrences > 1 or stored.rowid is not null
+        ), judged as (
+            select
+                incoming.rowid as row,
+                if(incoming.rowid = contested.winner, contested.stored_row, null) as stored_row,
+                case
+                    when incoming.rowid = contested.winner then case
+                        when contested.stored_row is null then 'load'
+                        when {_same_row(table, "incoming", "stored")} then 'duplicate'
+                        when {unversioned.format("incoming", "stored")} then {_quoted(unknown)}
+                        when {older.format("incoming", "stored")} then 'duplicate'
+                        else 'load' end
+                    when {_same_row(table, "incoming", "winning")} then 'duplicate'
+                    when {unversioned.format("incoming", "winning")} then {_quoted(unknown)}
+                    when {older.format("incoming", "winning")} then 'duplicate'
+                    else {_quoted(twice)}
+                end as verdict
+            from contested
+            join incoming using ({key})
+            join incoming as winning on winning.rowid = contested.winner
+            left join {table.qualified_name} as stored on stored.rowid = contested.stored_row
+            where incoming.reason is null
+        )
+        select
+            row,
+            stored_row,
+            if(verdict in ('load', 'duplicate'), verdict, 'conflict') as verdict,
+            if(verdict in ('load', 'duplicate'), null, verdict) as conflict
+        from judged
     """)
-    connection.execute(f"""
-        update incoming set
-            verdict = case
-                when ({_row(table, "incoming")}) is not distinct from ({_row(table, "winner")}) then 'duplicate'
-                when {same_version} then 'quarantine' else 'duplicate' end,
-            reason = case
-                when ({_row(table, "incoming")}) is distinct from ({_row(table, "winner")}) and {same_version}
-                then 'another row further on has the same key ({key}) and different content; that one was taken' end,
-            fields = to_json({{{", ".join(f"'{name}': incoming.{name}" for name in table.key)}}})
-        from winner
-        where incoming.verdict is null and {_same_key(table, "incoming", "winner")}
-            and incoming.row_number <> winner.row_number
-    """)
-    connection.execute(f"""
-        update incoming set verdict = 'duplicate'
-        from {table.qualified_name} as stored
-        where incoming.verdict is null and {_same_key(table, "incoming", "stored")}
-            and (({_row(table, "incoming")}) is not distinct from ({_row(table, "stored")}) or {newer})
-    """)
-    connection.execute("update incoming set verdict = 'load' where verdict is null")
-    connection.execute("drop table winner")
 
 
-def _apply(connection, table: Table, source: str, mirror: bool) -> int:
-    """Delete the stored versions that are replaced and, for a mirror, what the source no longer has; counts those."""
-    connection.execute(
-        f"delete from {table.qualified_name} as stored using incoming "
-        f"where incoming.verdict = 'load' and {_same_key(table, 'incoming', 'stored')}"
-    )
-    if not mirror:
-        return 0
+def _remove_gone(connection, table: Table, source: str) -> int:
+    """Delete the source's stored rows that did not come in; returns their number."""
+    same_key = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
     return connection.execute(
-        f"delete from {table.qualified_name} as stored where stored.source = ? and not exists "
-        f"(select 1 from incoming where {_same_key(table, 'incoming', 'stored')})",
+        f"delete from {table.qualified_name} as stored where stored.source = ? "
+        f"and not exists (select 1 from incoming where {same_key})",
         [source],
     ).fetchone()[0]
 
 
+def _store(connection, table: Table, batch: Batch) -> None:
+    connection.execute(
+        f"delete from {table.qualified_name} where rowid in "
+        "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)"
+    )
+    names = ", ".join(column.name for column in table.columns)
+    connection.execute(
+        f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) "
+        f"select {names}, now()::timestamp, ? from incoming "
+        "where reason is null and rowid not in (select row from verdicts where verdict <> 'load')",
+        [batch.batch_id],
+    )
+
+
 def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequence[Rejected]) -> None:
+    """Replace what the origin had in quarantine: rows by place, reasons and fields, the rest by fingerprint."""
     connection.execute(
         "delete from raw.quarantine where table_name = ? and source = ? and origin = ?",
         [table.name, batch.source, batch.origin],
     )
-    columns = "batch_id, source, origin, table_name, place, reason, fields, bytes, checksum, quarantined_at"
-    numbers = [n for (n,) in connection.sql("select row_number from incoming where verdict = 'quarantine'").fetchall()]
-    if numbers:
-        located = pl.DataFrame({"row_number": numbers, "place": list(places(numbers))})
-        connection.register("located", located.to_arrow())
-        connection.execute(
-            f"insert into raw.quarantine ({columns}) "
-            "select ?, ?, ?, ?, located.place, incoming.reason, incoming.fields, null, null, now()::timestamp "
-            "from incoming join located using (row_number)",
-            [batch.batch_id, batch.source, batch.origin, table.name],
-        )
-    for item in rejected:
-        connection.execute(
-            f"insert into raw.quarantine ({columns}) values (?, ?, ?, ?, ?, ?, null, ?, ?, now()::timestamp)",
-            [
-                batch.batch_id,
-                batch.source,
-                batch.origin,
-                table.name,
-                item.place,
-                item.reason,
-                len(item.content),
-                item.checksum,
-            ],
-        )
+    rows = connection.sql(f"""
+        select rowid + 1, reason, fields from incoming where reason is not null
+        union all
+        select incoming.rowid + 1, verdicts.conflict, to_json({{{", ".join(f"'{name}': {name}" for name in table.key)}}})
+        from incoming join verdicts on incoming.rowid = verdicts.row where verdict = 'conflict'
+        order by 1
+    """).fetchall()
+    items = [
+        (place, reason, fields, None, None)
+        for place, (_, reason, fields) in zip(places([number for number, *_ in rows]), rows, strict=True)
+    ] + [
+        (item.place, item.reason, None, item.fingerprint.length, item.fingerprint.checksum) for item in rejected
+    ]
+    if not items:
+        return
+    names = ("place", "reason", "fields", "bytes", "checksum")
+    types = (pl.String, pl.String, pl.String, pl.Int64, pl.String)
+    connection.register("items", pl.DataFrame(items, dict(zip(names, types, strict=True)), orient="row").to_arrow())
+    connection.execute(
+        f"insert into raw.quarantine (batch_id, source, origin, table_name, {', '.join(names)}, quarantined_at) "
+        "select ?, ?, ?, ?, *, now()::timestamp from items",
+        [batch.batch_id, batch.source, batch.origin, table.name],
+    )
+    connection.unregister("items")
 
 
-def _row(table: Table, alias: str) -> str:
-    return ", ".join(f"{alias}.{column.name}" for column in table.columns)
-
-
-def _same_key(table: Table, left: str, right: str) -> str:
-    return " and ".join(f"{left}.{name} = {right}.{name}" for name in table.key)
+def _same_row(table: Table, left: str, right: str) -> str:
+    return " and ".join(f"{left}.{column.name} is not distinct from {right}.{column.name}" for column in table.columns)
 
 
 def _quoted(text: str) -> str:

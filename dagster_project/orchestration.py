@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from dagster_project.errors import PlumblineError
@@ -42,7 +43,8 @@ def run_job(settings: Settings, name: str) -> None:
     job = defs.resolve_job_def(name)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     try:
-        with DagsterInstance.get() as instance:
+        # dbt's own lines go to its log file; what a person needs of them comes through the progress display.
+        with DagsterInstance.get() as instance, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
             job.execute_in_process(instance=instance, run_config=quiet)
     except Exception as error:
         raise _cause(error) from None

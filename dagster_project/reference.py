@@ -29,9 +29,8 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
         for table in REFERENCE_TABLES:
             frame = rows[table.name]
             connection.register("frame", frame.to_arrow())
-            connection.execute(
-                f"create or replace temp table incoming as {checked_rows(connection, table, 'from frame')}"
-            )
+            checked = checked_rows(connection, table, "from frame")
+            connection.execute(f"create or replace temp table incoming as {checked}")
             problems += [
                 f"{folder / table.name}.csv line {frame['line'][number - 1]}: {reason}"
                 for number, reason in connection.sql(

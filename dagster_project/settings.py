@@ -62,7 +62,13 @@ class Deployments(Strict):
         return self
 
 
-class GitSource(Strict):
+class Watched(Strict):
+    """A source that may promise news: the gate refuses a build if nothing new has been loaded for so many hours."""
+
+    freshness_hours: float | None = Field(default=None, gt=0)
+
+
+class GitSource(Watched):
     """A local clone. `service` names the service that its deployments belong to."""
 
     kind: Literal["git"]
@@ -83,10 +89,10 @@ class GitSource(Strict):
 
     @property
     def name(self) -> str:
-        return self.repository.name.removesuffix(".git")
+        return self.repository.name.removesuffix(".git") or self.repository.parent.name
 
 
-class LandingSource(Strict):
+class LandingSource(Watched):
     """Files to be picked up: one folder a table under `location`, a local folder or an object store URL."""
 
     kind: Literal["landing"]
@@ -108,12 +114,16 @@ class LandingSource(Strict):
 
 
 class DemoSource(Strict):
-    """A generated organisation; the same options give the same rows."""
+    """A generated organisation; the same options give the same rows.
+
+    Its record covers `days` up to 2026-06-30: by default three whole quarters. `sessions_per_day` is the mean over all
+    front ends together.
+    """
 
     kind: Literal["demo"]
-    seed: int = 7
-    days: int = Field(default=240, ge=120, le=1500)
-    sessions_per_day: int = Field(default=60, ge=10)
+    seed: int = Field(default=7, ge=0)
+    days: int = Field(default=273, ge=120, le=1500)
+    sessions_per_day: int = Field(default=220, ge=10)
 
     @property
     def name(self) -> str:
@@ -211,6 +221,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 def _check_names(path: Path, settings: Settings) -> None:
     seen: dict[tuple[str, str], int] = {}
+    repositories: dict[str, Path] = {}
     for index, source in enumerate(settings.sources):
         key = (source.name, getattr(source, "service", getattr(source, "location", "")))
         if key in seen:
@@ -219,6 +230,13 @@ def _check_names(path: Path, settings: Settings) -> None:
                 "remove one of them"
             )
         seen[key] = index
+        if isinstance(source, GitSource):
+            other = repositories.setdefault(source.name, source.repository)
+            if other != source.repository:
+                raise ConfigurationError(
+                    f"{path}: sources[{index}].repository: {source.repository} and {other} are both named "
+                    f"{source.name}, and rows are kept apart by that name; rename one of the folders"
+                )
 
 
 def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:

@@ -168,11 +168,19 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("commit")
 
 
-def attach_new(file: Path, alias: str) -> duckdb.DuckDBPyConnection:
-    """An in-memory connection with a new database file attached that DuckDB 1.4 clients can read."""
-    connection = duckdb.connect()
-    connection.execute(f"attach '{file}' as {alias} (storage_version 'v1.4.0')")
-    return connection
+@contextmanager
+def open_publication(build_file: Path, new_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC with the build file attached read-only as `warehouse` and, as `published`, a new file that
+    DuckDB 1.4 clients can read."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for file, name, option in (
+            (build_file, "warehouse", "read_only"),
+            (new_file, "published", "storage_version 'v1.4.0'"),
+        ):
+            path = str(file).replace("'", "''")
+            connection.execute(f"attach '{path}' as {name} ({option})")
+        yield connection
 
 
 def open_published(file: Path) -> duckdb.DuckDBPyConnection:

@@ -1,12 +1,8 @@
 """Gate, publication, report: the candidate marts become the published ones, or stay candidates."""
 
-from __future__ import annotations
-
 from dagster import (
-    AssetCheckExecutionContext,
     AssetCheckResult,
     AssetCheckSpec,
-    AssetExecutionContext,
     AssetKey,
     MaterializeResult,
     MetadataValue,
@@ -19,7 +15,8 @@ from dagster_project.assets.transform import MART_KEYS, MARTS
 from dagster_project.errors import GateRefused
 from dagster_project.installation import Installation, stage
 from dagster_project.publication import publish
-from dagster_project.quality.gate import gate_summary, run_gate
+from dagster_project.quality.gate import run_gate
+from dagster_project.quality.record import gate_summary
 from dagster_project.report.monthly import write_report
 
 
@@ -30,22 +27,27 @@ from dagster_project.report.monthly import write_report
         for key in MART_KEYS
     ],
 )
-def gate(context: AssetCheckExecutionContext, installation: Installation):
+def gate(installation: Installation):
     """Validate every candidate mart; keep the record of this build; refuse if one expectation fails."""
     with stage("gate"):
         record = run_gate(installation.settings, MARTS)
-        for name, result in record.tables.items():
-            failed = [item.line for item in result.results if not item.passed]
+        for table in record.tables:
+            failures = [result.message for result in table.expectations if not result.passed]
             yield AssetCheckResult(
                 check_name="gate",
-                asset_key=AssetKey(["marts", name]),
-                passed=not failed,
+                asset_key=AssetKey(["marts", table.table]),
+                passed=table.passed,
                 metadata={
                     "build_id": record.build_id,
-                    "rows": result.rows,
-                    "expectations": len(result.results),
-                    "failed": len(failed),
-                    "failures": MetadataValue.md("\n".join(f"- {line}" for line in failed)),
+                    "rows": table.fingerprint.rows if table.fingerprint else 0,
+                    "expectations": len(table.expectations),
+                    "failed": len(failures),
+                    "failures": MetadataValue.md("\n".join(f"- {message}" for message in failures)),
+                    **{
+                        result.name: str(result.observed)
+                        for result in table.expectations
+                        if result.observed is not None
+                    },
                 },
             )
     if not record.passed:
@@ -59,7 +61,7 @@ def gate(context: AssetCheckExecutionContext, installation: Installation):
     owners=[OWNER],
     kinds={"duckdb", "parquet"},
 )
-def published_marts(context: AssetExecutionContext, installation: Installation) -> MaterializeResult:
+def published_marts(installation: Installation) -> MaterializeResult:
     """The read-only file for BI, the Parquet copies and the manifest; only with a passing gate record of this build."""
     with stage("publish"):
         manifest = publish(installation.settings, MARTS)
@@ -73,7 +75,7 @@ def published_marts(context: AssetExecutionContext, installation: Installation) 
 
 
 @asset(key=["published", "report"], deps=[published_marts], group_name="published", owners=[OWNER], kinds={"html"})
-def report(context: AssetExecutionContext, installation: Installation) -> MaterializeResult:
+def report(installation: Installation) -> MaterializeResult:
     """The monthly report page, from the published file alone."""
     with stage("report"):
         page = write_report(installation.settings)

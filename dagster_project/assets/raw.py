@@ -1,13 +1,10 @@
 """Sources → schema raw, reference folder → schema reference."""
 
-from __future__ import annotations
-
 import logging
 from collections import defaultdict
 
 import duckdb
 from dagster import (
-    AssetExecutionContext,
     AssetKey,
     AssetSpec,
     Backoff,
@@ -46,7 +43,7 @@ def _spec(table: Table) -> AssetSpec:
     specs=[_spec(table) for table in RAW_TABLES],
     retry_policy=RetryPolicy(max_retries=2, delay=2, backoff=Backoff.EXPONENTIAL),
 )
-def raw(context: AssetExecutionContext, installation: Installation):
+def raw(installation: Installation):
     """Load what is new in every source. Retried when a source fails; what has been loaded is not read again."""
     settings = installation.settings
     batches: dict[str, list[Batch]] = defaultdict(list)
@@ -92,7 +89,7 @@ def _totals(batches: list[Batch]) -> dict[str, int]:
 
 
 @multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])
-def reference(context: AssetExecutionContext, installation: Installation):
+def reference(installation: Installation):
     """Replace the reference tables by the files of the reference folder, if every row of them is right."""
     with stage("load reference data"), installation.warehouse.connect() as connection:
         for name, rows in load_reference(connection, installation.settings.reference_dir).items():

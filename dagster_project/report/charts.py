@@ -36,10 +36,14 @@ class Mark:
     y: float
     low: float | None
     high: float | None
+    is_beyond: bool
 
 
 class Chart:
-    """Months from `first` to `last` from left to right, values from 0 to `top` upwards; `step` is a month's width."""
+    """Months from `first` to `last` from left to right, values from 0 to `top` upwards.
+
+    `step` is the width of a month. What lies beyond the top is drawn at it, and the mark says so.
+    """
 
     def __init__(self, first: date, last: date, points: list[Point], top: float) -> None:
         self.first = month_number(first)
@@ -52,12 +56,21 @@ class Chart:
         return round(LEFT + self.step * index, 1)
 
     def _y(self, value: float) -> float:
-        return round(BOTTOM - (BOTTOM - TOP) * value / self.top, 1)
+        return round(BOTTOM - (BOTTOM - TOP) * min(value / self.top, 1), 1)
 
     def _place(self, point: Point) -> Mark:
         index = month_number(point.month) - self.first
         low, high = map(self._y, point.bounds) if point.bounds else (None, None)
-        return Mark(point, index, self._x(index), self._x(index + 0.5), self._y(point.value), low, high)
+        return Mark(
+            point=point,
+            index=index,
+            left=self._x(index),
+            middle=self._x(index + 0.5),
+            y=self._y(point.value),
+            low=low,
+            high=high,
+            is_beyond=point.value > self.top,
+        )
 
     @property
     def line(self) -> str:
@@ -79,6 +92,17 @@ class Chart:
         januaries = [index for index in range(self.months) if _month(self.first + index).month == 1]
         shown = januaries[:: math.ceil(len(januaries) / 8)]
         return [(self._x(index + 0.5), str(_month(self.first + index).year)) for index in shown]
+
+
+def highest_drawn(values: list[float]) -> float:
+    """The value that the scale has to reach: the highest, unless it would flatten all others; 0 without values.
+
+    An extreme month counts as such above twice the 95th percentile, so never in fewer than 20 months.
+    """
+    if not values:
+        return 0
+    usual = sorted(values)[math.ceil(0.95 * len(values)) - 1]
+    return max(values) if max(values) <= 2 * usual else usual
 
 
 def round_up(value: float) -> float:

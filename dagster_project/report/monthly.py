@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -17,9 +16,10 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
 from dagster_project.report import charts
-from dagster_project.report.charts import Chart, Point, month_number, round_up
+from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
 from dagster_project.settings import Settings
 from dagster_project.warehouse import open_published
 
@@ -42,9 +42,9 @@ def per_day(value: float) -> str:
 
 
 def percent(value: float, unit: str = f"{SPACE}%") -> str:
-    """A rate of 0–1. Only exactly 0 and 1 read as 0 and 100 %."""
+    """A rate of 0–1. Only 0 and 1 themselves, but for the error of binary fractions, read as 0 and 100 %."""
     points = 100 * value
-    if value in (0, 1):
+    if round(value, 9) in (0, 1):
         return f"{points:.0f}{unit}"
     if points < 0.05:
         return f"<0.1{unit}"
@@ -60,15 +60,11 @@ def hours(value: float) -> str:
 
 
 def segment(value: str) -> str:
-    return value.replace("_to_", " → ").replace("_", " ")
+    return value.replace("_to_", "→").replace("_", " ")
 
 
 def interval(low: float, high: float) -> str:
     return f"{percent(low, unit='')}–{percent(high)}"
-
-
-def part_of(part: int, whole: int) -> str:
-    return f"{part:,} of {whole:,}"
 
 
 @dataclass(frozen=True)
@@ -87,20 +83,22 @@ class Column:
 
 DEPLOYMENTS = Column("all", ("deployments",), count)
 LEAD_TIME = Column("median", ("lead_time_median_hours",), hours)
+LEAD_TIME_CHANGES = Column("n", ("lead_time_changes",), count)
 FAILURE_RATE = Column("rate", ("change_failure_rate",), percent)
 FAILURE_INTERVAL = Column("95 % interval", ("change_failure_rate_low", "change_failure_rate_high"), interval)
-FAILED = Column("failed", ("failed_deployments", "deployments"), part_of)
+FAILED = Column("failed", ("failed_deployments",), count)
 
 GROUPS = {
     "Deployments": (
         DEPLOYMENTS,
-        Column("per day", ("deployment_frequency_per_day",), per_day),
+        Column("per day", ("deployments_per_day",), per_day),
         Column("redeploys", ("redeploys",), count),
         Column("changes", ("changes",), count),
     ),
     "Lead time": (
         LEAD_TIME,
         Column("p90", ("lead_time_p90_hours",), hours),
+        LEAD_TIME_CHANGES,
         Column("coverage", ("lead_time_coverage_rate",), percent),
         Column("slowest segment", ("slowest_segment",), segment),
     ),
@@ -112,7 +110,11 @@ GROUPS = {
     ),
     "Recovery": (
         Column("median", ("recovery_median_hours",), hours),
-        Column("MTTR", ("mttr_hours",), hours),
+        Column("n", ("recovered_deployments",), count),
+    ),
+    "MTTR": (
+        Column("mean", ("mttr_hours",), hours),
+        Column("n", ("resolved_incidents",), count),
     ),
 }
 
@@ -120,7 +122,7 @@ GROUPS = {
 STATES = {"is_complete": "so far", "is_provisional": "provisional"}
 
 IDENTITY = ("month", "team", "service", "component_kind")
-EXPLAINED = tuple(dict.fromkeys([*(s for group in GROUPS.values() for column in group for s in column.sources), *STATES]))
+SHOWN = tuple(dict.fromkeys([*(s for group in GROUPS.values() for column in group for s in column.sources), *STATES]))
 
 
 @dataclass(frozen=True)
@@ -134,27 +136,25 @@ class Month:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart and its heading: the last final month, its value, and what to hold it against."""
+    """A chart and its heading: the last final month, its value, and in what light to see it."""
 
     title: str
     source: str
     shape: str
     chart: Chart
     top_label: str
-    month: str | None
     value: str | None
-    context: str | None
+    notes: list[str]
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service's section, newest month first. Its team and kind are those of its last month."""
+    """One service's section, newest month first. Its team is that of its last month."""
 
     name: str
     anchor: str
     team: str
-    component_kind: str | None
-    former_teams: list[str]
+    about: list[str]
     figures: list[Figure]
     recent: list[Month]
     earlier: list[Month]
@@ -175,21 +175,23 @@ def month(row: Row) -> Month:
     return Month(month_name(row), state(row), [column.text(row) for group in GROUPS.values() for column in group])
 
 
-def figure(title: str, shape: str, column: Column, rows: list[Row], bounds: tuple[str, ...] = ()) -> Figure:
-    """One column over the whole history, oldest month first; `bounds` are the columns of its interval."""
+def figure(title: str, shape: str, column: Column, rows: list[Row]) -> Figure:
+    """The chart of one column over a service's whole history, oldest month first."""
     [source] = column.sources
+    bounds = FAILURE_INTERVAL.sources if column is FAILURE_RATE else ()
+    known = [row for row in rows if row[source] is not None]
     points = [
         Point(
             month=row["month"],
             value=row[source],
             is_final=state(row) is None,
-            tip=f"{month_name(row)}{f' ({STATES[state(row)]})' if state(row) else ''}: {column.text(row)}",
+            tip=f"{month_name(row)}{f' {STATES[state(row)]}' if state(row) else ''}: "
+            + ", ".join([column.text(row), *basis(column, row)]),
             bounds=tuple(row[bound] for bound in bounds),
         )
-        for row in rows
-        if row[source] is not None
+        for row in known
     ]
-    top = top_of_scale(max((max(point.value, *point.bounds, 0) for point in points), default=0), column)
+    top = top_of_scale(highest_drawn([max(row[name] for name in (source, *bounds)) for row in known]), column)
     final = [row for row in rows if state(row) is None]
     return Figure(
         title=title,
@@ -197,9 +199,8 @@ def figure(title: str, shape: str, column: Column, rows: list[Row], bounds: tupl
         shape=shape,
         chart=Chart(rows[0]["month"], rows[-1]["month"], points, top),
         top_label=column.write(top).replace(".0", ""),
-        month=month_name(final[-1]) if final else None,
         value=column.text(final[-1]) if final else None,
-        context=(uncertainty(final[-1]) if bounds else year_before(column, final)) if final else None,
+        notes=[month_name(final[-1]), *basis(column, final[-1]), *year_before(column, final)] if final else [],
     )
 
 
@@ -207,43 +208,56 @@ def top_of_scale(highest: float, column: Column) -> float:
     """Where the vertical axis ends: a round number in the unit its label is written in, and no rate beyond 1."""
     if highest == 0:
         return 1
+    if column.write is percent:
+        return min(round_up(highest), 1)
+    unit = 1
     if column.write is hours:
-        unit = 24 if highest >= 48 else 1 if highest >= 1 else 1 / 60
-        return unit * round_up(highest / unit)
-    return min(round_up(highest), 1) if column.write is percent else max(round_up(highest), 2)
+        # Above 40 the next round number of hours is 50, which reads in days.
+        unit = 24 if highest > 40 else 1 if highest > 1 else 1 / 60
+    return unit * max(round_up(highest / unit), 2)
 
 
-def year_before(column: Column, final: list[Row]) -> str | None:
-    """The range of the column in the twelve months before the last one; a level to hold it against, not a verdict."""
+def basis(column: Column, row: Row) -> list[str]:
+    """What a month's value rests on, which says how far to trust it."""
+    if column is LEAD_TIME:
+        return [f"over {LEAD_TIME_CHANGES.text(row)} changes"]
+    if column is FAILURE_RATE and row["deployments"]:
+        return [
+            f"{FAILED.text(row)} of {DEPLOYMENTS.text(row)} failed",
+            f"{FAILURE_INTERVAL.label} {FAILURE_INTERVAL.text(row)}",
+        ]
+    return []
+
+
+def year_before(column: Column, final: list[Row]) -> list[str]:
+    """Between which values the column lay in the twelve months before the last one; a failure rate has its interval."""
     [source] = column.sources
-    last = month_number(final[-1]["month"])
-    values = [row[source] for row in final[:-1] if month_number(row["month"]) >= last - 12 and row[source] is not None]
-    return f"{column.write(min(values))} to {column.write(max(values))} in the year before" if values else None
-
-
-def uncertainty(row: Row) -> str | None:
-    """How much a failure rate is worth: its counts and its interval."""
-    if row["change_failure_rate"] is None:
-        return None
-    return f"{FAILED.text(row)}; 95{SPACE}% interval {FAILURE_INTERVAL.text(row)}"
+    since = month_number(final[-1]["month"]) - 12
+    values = [row[source] for row in final[:-1] if month_number(row["month"]) >= since and row[source] is not None]
+    if column is FAILURE_RATE or not values:
+        return []
+    ends = dict.fromkeys([column.write(min(values)), column.write(max(values))])
+    return [f"monthly {' to '.join(ends)} in the year before"]
 
 
 def service(rows: list[Row]) -> Service:
     """One service's section, from its months, oldest first."""
     last = rows[-1]
     months = [month(row) for row in reversed(rows)]
-    teams = dict.fromkeys(row["team"] or "No team" for row in rows)
     team = last["team"] or "No team"
+    former = [name for name in dict.fromkeys(row["team"] for row in rows) if name and name != team]
     return Service(
         name=last["service"],
         anchor=f"service-{quote(last['service'], safe='')}",
         team=team,
-        component_kind=last["component_kind"] and last["component_kind"].replace("_", " "),
-        former_teams=[name for name in teams if name != team],
+        about=[
+            *([last["component_kind"].replace("_", " ")] if last["component_kind"] else []),
+            *([f"earlier with {', '.join(former)}"] if former else []),
+        ],
         figures=[
             figure("Deployments", "bars", DEPLOYMENTS, rows),
             figure("Lead time, median", "line", LEAD_TIME, rows),
-            figure("Change failure rate", "band", FAILURE_RATE, rows, FAILURE_INTERVAL.sources),
+            figure("Change failure rate", "band", FAILURE_RATE, rows),
         ],
         recent=months[:RECENT_MONTHS],
         earlier=months[RECENT_MONTHS:],
@@ -259,27 +273,28 @@ def read_published(settings: Settings) -> tuple[list[Row], dict[str, str]]:
 
     Raises PlumblineError if nothing is published, or a column that the page shows is missing or unexplained.
     """
-    if not settings.published_file.exists():
-        raise PlumblineError(f"{settings.published_file}: nothing is published yet; start `plumbline run` first")
-    columns = (*IDENTITY, *EXPLAINED)
+    for file in (settings.published_file, settings.manifest_file):
+        if not file.exists():
+            raise PlumblineError(f"{file}: no such file, so nothing is published yet; start `plumbline run` first")
+    shown = (*IDENTITY, *SHOWN)
     with open_published(settings.published_file) as connection:
         comments = dict(
             connection.execute(
-                "select column_name, comment from duckdb_columns() where table_name = ? and schema_name = 'main'", [TABLE]
+                "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [TABLE]
             ).fetchall()
         )
-        if missing := [name for name in columns if name not in comments]:
-            raise PlumblineError(
-                f"{settings.published_file}: {TABLE} has no column {', '.join(missing)}; publish it anew with `plumbline run`"
-            )
-        if unexplained := [name for name in EXPLAINED if not comments[name]]:
-            raise PlumblineError(
-                f"{settings.published_file}: {TABLE} does not explain {', '.join(unexplained)}; "
-                "describe it in dbt/models/marts and publish it anew with `plumbline run`"
-            )
-        result = connection.execute(f"select {', '.join(columns)} from {TABLE} order by service, month, team")
-        rows = [dict(zip(columns, values, strict=True)) for values in result.fetchall()]
-    return rows, comments
+        for problem, names in {
+            "lacks": [name for name in shown if name not in comments],
+            "does not explain": [name for name in SHOWN if comments.get(name) is None],
+        }.items():
+            if names:
+                raise PlumblineError(
+                    f"{settings.published_file}: {TABLE} {problem} {', '.join(names)}, which the report shows; "
+                    "publish it anew with `plumbline run`"
+                )
+        months = connection.execute(f"select {', '.join(shown)} from {TABLE} order by service, month").fetchall()
+    rows = [dict(zip(shown, month, strict=True)) for month in months]
+    return rows, {name: comment for name, comment in comments.items() if comment is not None}
 
 
 def read_watermark(settings: Settings) -> datetime | None:
@@ -288,6 +303,51 @@ def read_watermark(settings: Settings) -> datetime | None:
     return as_of and datetime.fromisoformat(as_of)
 
 
-def prose(text: str) -> Markup:
-    """A column's description, with its `names` set as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+def definitions(comments: dict[str, str]) -> list[tuple[str, str, Markup]]:
+    """What each published column means: its name, what heads it on this page ("" if nothing), its text.
+
+    In the table's own order and complete, for one text may build on another; a column's name in it becomes a link.
+    """
+    headings = {
+        "is_complete": f"Month: “{STATES['is_complete']}” where false",
+        "is_provisional": f"Month: “{STATES['is_provisional']}” where true",
+    }
+    for group, columns in GROUPS.items():
+        for column in columns:
+            for source in column.sources:
+                headings.setdefault(source, f"{group}: {column.label}")
+    # A name without an underscore may be a plain word.
+    names = re.compile(rf"\b({'|'.join(name for name in comments if '_' in name)})\b")
+    return [
+        (name, headings.get(name, ""), Markup(names.sub(r'<a href="#\1"><code>\1</code></a>', str(escape(text)))))
+        for name, text in comments.items()
+    ]
+
+
+def write_report(settings: Settings) -> Path:
+    """Write `report_dir/index.html` from the published file and return its path; the same data give the same bytes.
+
+    Raises PlumblineError if nothing is published, or a column that the page shows is missing or unexplained.
+    """
+    rows, comments = read_published(settings)
+    services = [service(list(months)) for _, months in groupby(rows, itemgetter("service"))]
+    services.sort(key=lambda each: (by_name(each.team), by_name(each.name)))
+    environment = Environment(
+        loader=PackageLoader("dagster_project", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    target = settings.report_dir / "index.html"
+    page = environment.get_template("monthly.html.jinja").render(
+        as_of=read_watermark(settings),
+        teams=[(team, list(members)) for team, members in groupby(services, attrgetter("team"))],
+        groups=GROUPS,
+        states=STATES,
+        definitions=definitions(comments),
+        table_name=TABLE,
+        box=charts,
+    )
+    write_durably(target, page)
+    return target

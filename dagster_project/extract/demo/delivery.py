@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log
@@ -24,13 +24,20 @@ Row = dict[str, Any]
 
 FLAKY_RATE = 0.05
 BROKEN_RATE = 0.03
-FAILED_ATTEMPT_RATE = 0.03
-CANCELLED_ATTEMPT_RATE = 0.015
-CAUSES_INCIDENT_RATE = 0.035
-REDEPLOY_RATE = 0.02
+FAILED_ATTEMPT_RATE = 0.04
+CAUSES_INCIDENT_RATE = 0.06
+# Of the planned deployments that find no new commit.
+REDEPLOY_RATE = 0.05
+DEPLOYMENT_TAKES = timedelta(minutes=8)
+# Enough for a build that has to be repeated.
+RUSH_BEFORE_DEPLOYMENT = timedelta(minutes=35)
 CHANGE_TYPES = {"feat": 34, "fix": 26, "chore": 14, "refactor": 10, "test": 6, "docs": 4, "perf": 2, None: 4}
-FRONT_END_REPAIRS = ("rollback", "rollback", "hotfix", "flag_rollback", "cdn_invalidation", "safe_fallback")
 SERVER_REPAIRS = ("rollback", "rollback", "hotfix", "hotfix", "mitigated")
+REPAIRS = {
+    "frontend": ("rollback", "rollback", "hotfix", "flag_rollback", "cdn_invalidation", "safe_fallback"),
+    "node_service": SERVER_REPAIRS,
+    "worker": SERVER_REPAIRS,
+}
 
 
 @dataclass
@@ -39,7 +46,7 @@ class PullRequest:
     first_commit_at: datetime
     ready_at: datetime
     first_review_at: datetime
-    approved_at: datetime
+    approved_at: datetime | None
     merged_at: datetime | None
     closed_at: datetime
     method: str
@@ -50,7 +57,7 @@ class PullRequest:
     number: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Merge:
     """One commit of the default branch's first-parent line; `green_at` is when its build first succeeded."""
 
@@ -106,6 +113,10 @@ class Delivery:
         self.builds: list[Row] = []
         self.deployments: list[Deployment] = []
         self.failures: list[Failure] = []
+        self._attempts: Counter[str] = Counter()
+        self._running: dict[str, Merge] = {}
+        self._furthest: dict[str, int] = {}
+        self._commits = 0
         self._open_pull_requests()
         self._deploy_to_production()
         self._deploy_to_staging()
@@ -123,7 +134,9 @@ class Delivery:
 
     def _open_pull_requests(self) -> None:
         first_commit_at = self.period.start
-        self._merge(Merge(self._sha(), first_commit_at, None, "chore", self._author(first_commit_at)), always_green=True)
+        self._merge(
+            Merge(self._sha(), first_commit_at, None, "chore", self._author(first_commit_at)), always_green=True
+        )
         hours = 0.0
         while True:
             pace = self.service.pace_at(hours / self.time.hours)
@@ -146,7 +159,7 @@ class Delivery:
                 is_merged=self.random.random() > 0.04,
             )
 
-    def _rush(self, merged_at: datetime, change_type: str | None, reverts: str | None = None) -> None:
+    def _rush(self, merged_at: datetime, change_type: str, reverts: str | None = None) -> None:
         """One small change, reviewed and merged within the hour."""
         minutes = (50, 35, 35, 20, 8, 0)
         moments = [merged_at - timedelta(minutes=each) for each in minutes]
@@ -171,7 +184,7 @@ class Delivery:
             first_commit_at=first_commit_at,
             ready_at=ready_at,
             first_review_at=first_review_at,
-            approved_at=approved_at,
+            approved_at=approved_at if is_merged else None,
             merged_at=closed_at if is_merged else None,
             closed_at=closed_at,
             method=method,
@@ -216,37 +229,38 @@ class Delivery:
     # Deployments
 
     def _deploy_to_production(self) -> None:
-        self._deployed = {"production": [], "staging": []}
-        self._deploy("production", self.trunk[0], self.period.start + timedelta(minutes=20), "manual")
+        self._deploy("production", self.trunk[0], self.period.start + timedelta(minutes=30), "manual")
         free_at = self.period.start
         for at in self._planned():
             if at < free_at:
                 continue
-            free_at = self._plant_bad_release() if at == BAD_RELEASE.begins else self._release(at)
+            if self.service.name == BAD_RELEASE.service and at == BAD_RELEASE.begins:
+                free_at = self._plant_bad_release()
+            else:
+                free_at = self._release(at)
 
     def _planned(self) -> list[datetime]:
         planned = []
         hours = 0.0
         while hours < self.time.hours:
-            days = self.random.gammavariate(3.0, 1 / 3.0) / self.service.pace_at(hours / self.time.hours).deployments_per_day
-            hours += days * WORKING_HOURS_PER_DAY
+            pace = self.service.pace_at(hours / self.time.hours)
+            hours += self.random.gammavariate(3.0, 1 / 3.0) * WORKING_HOURS_PER_DAY / pace.deployments_per_day
             planned.append(self.time.moment(hours))
         if self.service.name == BAD_RELEASE.service:
             quiet_from = BAD_RELEASE.begins - timedelta(days=1)
-            planned = [at for at in planned if not quiet_from <= at <= BAD_RELEASE.ends] + [BAD_RELEASE.begins]
+            planned = [at for at in planned if not quiet_from <= at <= BAD_RELEASE.ends]
+            planned.append(BAD_RELEASE.begins)
         return sorted(at for at in planned if at < self.period.end - timedelta(hours=6))
 
     def _release(self, at: datetime) -> datetime:
         """Deploy the newest green commit, with whatever follows from it. Returns when the next one may begin."""
-        newest = self._newest_green(at)
-        running = self._deployed["production"][-1]
+        running, newest = self._running["production"], self._newest_green(at)
         if newest is running:
-            if self.random.random() < REDEPLOY_RATE * 5:
+            if self.random.random() < REDEPLOY_RATE:
                 self._deploy("production", running, at, "manual")
             return at
-        chance = self.random.random()
-        if chance < FAILED_ATTEMPT_RATE + CANCELLED_ATTEMPT_RATE:
-            status = "failure" if chance < FAILED_ATTEMPT_RATE else "cancelled"
+        if self.random.random() < FAILED_ATTEMPT_RATE:
+            status = self.random.choice(("failure", "failure", "cancelled"))
             self._deploy("production", newest, at, "push", status=status)
             at += timedelta(minutes=self.random.randint(20, 60))
         deployment = self._deploy("production", newest, at, "push")
@@ -255,26 +269,25 @@ class Delivery:
         return at
 
     def _fail(self, deployment: Deployment, replaced: Merge) -> datetime:
-        began_at = deployment.finished_at + timedelta(seconds=round(180 + self.random.expovariate(1 / 2400)))
-        repairs = FRONT_END_REPAIRS if self.service.component_kind == "frontend" else SERVER_REPAIRS
-        repair = self.random.choice(repairs)
-        repaired_at = began_at + timedelta(minutes=self.random.randint(90, 200) if repair == "hotfix" else self.random.randint(20, 80))
+        began_at = deployment.finished_at + timedelta(seconds=180 + round(self.random.expovariate(1 / 2400)))
+        repair = self.random.choice(REPAIRS[self.service.component_kind])
+        fastest = 90 if repair == "hotfix" else 20
+        repaired_at = began_at + timedelta(minutes=self.random.randint(fastest, fastest + 90))
         if repair == "rollback":
             # Not every tool marks a rollback; the commit tells.
             is_marked = True if self.random.random() < 0.6 else None
             self._deploy("production", replaced, repaired_at, "manual", is_rollback=is_marked)
         if repair == "hotfix":
-            reverts = deployment.merge.sha if self.random.random() < 0.3 else None
-            self._hotfix(repaired_at, reverts)
+            self._hotfix(repaired_at, reverts=deployment.merge.sha if self.random.random() < 0.3 else None)
         self.failures.append(Failure(deployment, began_at, repaired_at, repair))
         return repaired_at + timedelta(hours=1)
 
     def _hotfix(self, at: datetime, reverts: str | None = None) -> None:
-        self._rush(at - timedelta(minutes=35), "revert" if reverts else "fix", reverts)
+        self._rush(at - RUSH_BEFORE_DEPLOYMENT, "revert" if reverts else "fix", reverts)
         self._deploy("production", self._newest_green(at), at, "manual", is_hotfix=True)
 
     def _plant_bad_release(self) -> datetime:
-        self._rush(BAD_RELEASE.begins - timedelta(minutes=35), "feat")
+        self._rush(BAD_RELEASE.begins - RUSH_BEFORE_DEPLOYMENT, "feat")
         self._deploy("production", self._newest_green(BAD_RELEASE.begins), BAD_RELEASE.begins, "push")
         self._hotfix(BAD_RELEASE.ends)
         return BAD_RELEASE.ends
@@ -284,15 +297,14 @@ class Delivery:
         for merge in self.trunk:
             if merge.green_at is None:
                 continue
-            at = merge.green_at + timedelta(minutes=9)
-            if at >= self.period.end or self._newest_green(at) is not merge:
-                continue
-            status = "failure" if self.random.random() < FAILED_ATTEMPT_RATE else "success"
-            self._deploy("staging", merge, at, "push", status=status)
+            at = merge.green_at + DEPLOYMENT_TAKES
+            if at < self.period.end and self._newest_green(at) is merge:
+                status = "failure" if self.random.random() < FAILED_ATTEMPT_RATE else "success"
+                self._deploy("staging", merge, at, "push", status=status)
 
-    def _newest_green(self, at: datetime) -> Merge:
-        """The newest commit that had passed its build eight minutes before, when a deployment finished now began."""
-        began_at = at - timedelta(minutes=8)
+    def _newest_green(self, finished_at: datetime) -> Merge:
+        """The newest commit whose build had passed when a deployment that finishes then began."""
+        began_at = finished_at - DEPLOYMENT_TAKES
         merged = self.trunk[: bisect_right(self.trunk, began_at, key=attrgetter("at"))]
         return next(merge for merge in reversed(merged) if merge.green_at and merge.green_at <= began_at)
 
@@ -306,6 +318,47 @@ class Delivery:
         is_rollback: bool | None = None,
         is_hotfix: bool | None = None,
     ) -> Deployment:
-        reached = self._deployed[environment]
-        furthest = max((self.trunk.index(each) for each in reached), default=-1)
-        ...
+        position = self.trunk.index(merge)
+        running = self.trunk.index(self._running[environment]) if environment in self._running else -1
+        furthest = self._furthest.get(environment, -1)
+        if position > furthest:
+            relation = "new"
+        elif position == running:
+            relation = "same"
+        else:
+            relation = "ancestor" if position < running else "returned"
+        self._attempts[environment] += 1
+        deployment = Deployment(
+            deployment_id=f"{self.service.name}-{environment}-{self._attempts[environment]}",
+            environment=environment,
+            status=status,
+            started_at=finished_at - timedelta(seconds=self.random.randint(90, DEPLOYMENT_TAKES.seconds)),
+            finished_at=finished_at,
+            merge=merge,
+            relation=relation,
+            trigger=trigger,
+            is_rollback=is_rollback,
+            is_hotfix=is_hotfix,
+        )
+        if status == "success":
+            deployment.shipped = self.trunk[furthest + 1 : position + 1]
+            self._running[environment] = merge
+            self._furthest[environment] = max(furthest, position)
+        self.deployments.append(deployment)
+        return deployment
+
+    # Draws
+
+    def _about(self, median_hours: float) -> float:
+        return self.random.lognormvariate(log(median_hours), 0.7)
+
+    def _count(self, mean: float) -> int:
+        """Zero or more, each less likely than the one before."""
+        return int(self.random.expovariate(log(1 + 1 / mean)))
+
+    def _author(self, at: datetime) -> str:
+        return self.random.choice(self.service.team_at(at.date()).engineers)
+
+    def _sha(self) -> str:
+        self._commits += 1
+        return commit_sha(self.seed, self.service.name, self._commits)

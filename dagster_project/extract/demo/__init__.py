@@ -1,0 +1,130 @@
+"""The demo organisation: a JavaScript shop of eight services, generated; the same options give the same rows.
+
+`PLANTED` declares what is true of its data on purpose.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import yaml
+
+from dagster_project.contracts import RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.extract.demo import organisation, records
+from dagster_project.extract.demo.delivery import Delivery, Row
+from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
+from dagster_project.extract.demo.incidents import incidents_of
+from dagster_project.extract.demo.organisation import MEASURED_DAYS, PLANTED, Period, Truth
+from dagster_project.load import Batch, load
+from dagster_project.settings import DemoSource, Settings
+from dagster_project.warehouse import transaction
+
+__all__ = ["PLANTED", "Truth", "extract", "generate", "write_installation"]
+
+POLARS_TYPES: dict[Type, pl.DataType] = {
+    "text": pl.String(),
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "timestamp": pl.Datetime("us"),
+    "date": pl.Date(),
+    "hash": pl.String(),
+}
+
+
+def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
+    """Load the organisation of these options, one batch a table; nothing if it is loaded already."""
+    state = json.dumps({"generator": _generator_version(), **source.model_dump()})
+    stored = connection.execute("select state from raw.source_state where source = ?", [source.name]).fetchone()
+    if stored == (state,):
+        return []
+    frames = generate(source)
+    with transaction(connection):
+        batches = [
+            load(
+                connection,
+                table,
+                frames[table.name],
+                source=source.name,
+                origin=source.name,
+                mirror=True,
+                retention_days=settings.retention_days,
+            )
+            for table in RAW_TABLES
+        ]
+        connection.execute("delete from raw.source_state where source = ?", [source.name])
+        connection.execute("insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, state])
+    return batches
+
+
+def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
+    """Table name → its rows, for every raw table; people in the clear."""
+    period = Period(source.days)
+    deliveries = {service.name: Delivery(service, period, source.seed) for service in organisation.SERVICES}
+    rows: dict[str, list[Row]] = {
+        produce.__name__: [row for delivery in deliveries.values() for row in produce(delivery)]
+        for produce in (
+            records.deployments,
+            records.changes,
+            records.deployment_changes,
+            records.pull_requests,
+            records.builds,
+        )
+    }
+    rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
+    releases = {front_end.service: deliveries[front_end.service].releases() for front_end in FRONT_ENDS}
+    measured = Period(min(source.days, MEASURED_DAYS))
+    events = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
+    return {table.name: _frame(table, rows.get(table.name, events)) for table in RAW_TABLES}
+
+
+def write_installation(folder: Path, source: DemoSource) -> Path:
+    """Write plumbline.yaml and the reference folder of the demo organisation; returns the path of plumbline.yaml.
+
+    The same options write the same bytes. Data go to the folder itself.
+    """
+    config = {"data_dir": ".", "reference_dir": "seeds", "sources": [source.model_dump()]}
+    seeds = folder / config["reference_dir"]
+    seeds.mkdir(parents=True, exist_ok=True)
+    _write_csv(
+        seeds,
+        SERVICES,
+        [
+            (service.name, team, service.component_kind, service.repository, since, until)
+            for service in organisation.SERVICES
+            for team, since, until in service.ownerships()
+        ],
+    )
+    _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
+    file = folder / "plumbline.yaml"
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def _write_csv(folder: Path, table: Table, rows: list[tuple]) -> None:
+    with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(column.name for column in table.columns)
+        writer.writerows(rows)
+
+
+def _frame(table: Table, rows: list[Row] | pl.DataFrame) -> pl.DataFrame:
+    """Rows in the contract's types, with those of its columns that the demo fills."""
+    types = {column.name: POLARS_TYPES[column.type] for column in table.columns}
+    if isinstance(rows, pl.DataFrame):
+        return rows.select(pl.col(name).cast(type_) for name, type_ in types.items() if name in rows.columns)
+    return pl.DataFrame(rows, schema=types)
+
+
+def _generator_version() -> str:
+    """Changes with any line of the generator."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

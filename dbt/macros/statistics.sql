@@ -1,0 +1,38 @@
+{# A rate; NULL, never 0 or infinity, where there is nothing to divide by. #}
+{% macro ratio(numerator, denominator) -%}
+    cast({{ numerator }} as double) / nullif({{ denominator }}, 0)
+{%- endmacro %}
+
+
+{# A sum of hours that does not depend on the order of its rows, as one of floating-point numbers does: added up in
+   millionths of an hour. #}
+{% macro exact_sum(hours) -%}
+    cast(sum(cast({{ hours }} as decimal(18, 6))) as double)
+{%- endmacro %}
+
+
+{% macro percentile(share, value) -%}
+    percentile_cont({{ share }}) within group (order by {{ value }})
+{%- endmacro %}
+
+
+{# End of the Wilson 95 % score interval of hits out of n, within 0 and 1; NULL at n = 0. Rounded, since at no hits and
+   at nothing but hits it is 0 and 1 only up to the error of floating-point numbers. #}
+{% macro wilson_low(hits, n) -%}
+    {{ wilson_bound(hits, n, '-') }}
+{%- endmacro %}
+
+{% macro wilson_high(hits, n) -%}
+    {{ wilson_bound(hits, n, '+') }}
+{%- endmacro %}
+
+{% macro wilson_bound(hits, n, sign) -%}
+    {%- set z = 1.959963984540054 -%}
+    round(
+        (
+            {{ hits }} + {{ z * z / 2 }}
+            {{ sign }} {{ z }} * sqrt({{ ratio(hits ~ ' * (' ~ n ~ ' - ' ~ hits ~ ')', n) }} + {{ z * z / 4 }})
+        ) / ({{ n }} + {{ z * z }}),
+        9
+    )
+{%- endmacro %}

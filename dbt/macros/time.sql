@@ -1,0 +1,80 @@
+{# Time arithmetic, in the calendar that the vars choose. Engines differ in most of it, so it is all here. #}
+
+{% macro hours_between(earlier, later) %}{{ adapter.dispatch('hours_between')(earlier, later) }}{% endmacro %}
+
+{% macro default__hours_between(earlier, later) -%}
+    (date_diff('microsecond', {{ earlier }}, {{ later }}) / 3600000000.0)
+{%- endmacro %}
+
+{% macro spark__hours_between(earlier, later) -%}
+    ((unix_micros({{ later }}) - unix_micros({{ earlier }})) / 3600000000.0)
+{%- endmacro %}
+
+
+{# Hours from one time to a later one; NULL where they are in the wrong order, since a negative span is no duration. #}
+{% macro span_hours(earlier, later) -%}
+    case when {{ earlier }} <= {{ later }} then {{ hours_between(earlier, later) }} end
+{%- endmacro %}
+
+
+{% macro days_between(earlier, later) %}{{ adapter.dispatch('days_between')(earlier, later) }}{% endmacro %}
+
+{% macro default__days_between(earlier, later) -%}
+    date_diff('day', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
+{% macro spark__days_between(earlier, later) -%}
+    datediff({{ later }}, {{ earlier }})
+{%- endmacro %}
+
+
+{# In a select list: one row for each day from the first to the last. #}
+{% macro each_day(first_day, last_day) %}{{ adapter.dispatch('each_day')(first_day, last_day) }}{% endmacro %}
+
+{% macro default__each_day(first_day, last_day) -%}
+    unnest(generate_series({{ first_day }}, {{ last_day }}, interval 1 day))
+{%- endmacro %}
+
+{% macro spark__each_day(first_day, last_day) -%}
+    explode(sequence({{ first_day }}, {{ last_day }}, interval 1 day))
+{%- endmacro %}
+
+
+{# A UTC time on the clock of the calendar's time zone. #}
+{% macro local_time(at) -%}
+    {%- if var('calendar_time_zone') == 'UTC' -%}
+        {{ at }}
+    {%- else -%}
+        {{ adapter.dispatch('local_time')(at) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro default__local_time(at) -%}
+    timezone('{{ var("calendar_time_zone") }}', timezone('UTC', {{ at }}))
+{%- endmacro %}
+
+{% macro spark__local_time(at) -%}
+    from_utc_timestamp({{ at }}, '{{ var("calendar_time_zone") }}')
+{%- endmacro %}
+
+
+{% macro day_of(at) -%}
+    cast({{ local_time(at) }} as date)
+{%- endmacro %}
+
+
+{# First day of the day, week, month or quarter that a day lies in. #}
+{% macro period_start(period, day) -%}
+    {%- if period == 'week' and var('week_start') == 'sunday' -%}
+        cast(date_trunc('week', {{ day }} + interval 1 day) - interval 1 day as date)
+    {%- else -%}
+        cast(date_trunc('{{ period }}', {{ day }}) as date)
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# First day after the period that starts on a day. #}
+{% macro period_end(period, first_day) -%}
+    {%- set length = {'day': '1 day', 'week': '7 day', 'month': '1 month', 'quarter': '3 month'}[period] -%}
+    cast({{ first_day }} + interval {{ length }} as date)
+{%- endmacro %}

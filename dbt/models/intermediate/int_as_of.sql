@@ -1,0 +1,28 @@
+{%- if var('as_of') is not none -%}
+
+select cast('{{ var("as_of") }}' as timestamp) as as_of
+
+{%- else -%}
+
+-- A change counts by when it was merged or committed: an author's own clock may be years ahead.
+with latest_events as (
+
+    select max(coalesce(finished_at, started_at)) as latest_at from {{ ref('stg_deployments') }}
+    union all
+    select max(coalesce(merged_at, committed_at, authored_at)) as latest_at from {{ ref('stg_changes') }}
+    union all
+    select max(coalesce(closed_at, merged_at, created_at)) as latest_at from {{ ref('stg_pull_requests') }}
+    union all
+    select max(coalesce(finished_at, started_at)) as latest_at from {{ ref('stg_builds') }}
+    union all
+    select max(coalesce(resolved_at, mitigated_at, started_at)) as latest_at from {{ ref('stg_incidents') }}
+    union all
+    select max(occurred_at) as latest_at from {{ ref('stg_incident_events') }}
+    union all
+    select max(occurred_at) as latest_at from {{ ref('stg_rum_events') }}
+
+)
+
+select max(latest_at) as as_of from latest_events
+
+{%- endif %}

@@ -1,0 +1,44 @@
+with reverted as (
+
+    select distinct changes.deployment_key
+    from {{ ref('int_changes') }} as changes
+    inner join {{ ref('int_shipped_commits') }} as undone
+        on
+            changes.service = undone.service
+            and changes.reverts_commit_sha = undone.commit_sha
+            and changes.deployment_key <> undone.deployment_key
+
+),
+
+sizes as (
+
+    select
+        service,
+        deployment_key,
+        count(*) as changes,
+        sum(lines_changed) as lines_changed
+    from {{ ref('int_changes') }}
+    group by service, deployment_key
+
+),
+
+usual_sizes as (
+
+    select
+        service,
+        {{ percentile(0.5, 'changes') }} as median_changes
+    from sizes
+    group by service
+
+)
+
+select
+    sizes.deployment_key,
+    sizes.changes,
+    sizes.lines_changed,
+    sizes.changes >= {{ var('bulk_import_minimum_changes') }}
+    and sizes.changes >= {{ var('bulk_import_median_multiple') }} * usual_sizes.median_changes as is_bulk_import,
+    reverted.deployment_key is not null as is_remediation
+from sizes
+inner join usual_sizes on sizes.service = usual_sizes.service
+left join reverted on sizes.deployment_key = reverted.deployment_key

@@ -1,0 +1,115 @@
+with attempts as (
+
+    select
+        *,
+        -- Without a known relation between commits, a commit is a version like any other name of one.
+        coalesce(commit_sha, version, deployment_key) as deployed_version,
+        {{ day_of('coalesce(finished_at, started_at)') }} as deployed_on,
+        status = 'success' as is_success,
+        status in ('failure', 'cancelled') as is_failed_attempt
+    from {{ ref('stg_deployments') }}
+    where environment = 'production'
+
+),
+
+in_sequence as (
+
+    select
+        deployment_key,
+        row_number() over service_line as production_sequence,
+        lag(deployment_key) over service_line as replaced_deployment_key,
+        lag(deployed_version) over service_line as replaced_version,
+        row_number() over (
+            partition by service, deployed_version order by finished_at, deployment_key
+        ) > 1 as is_version_seen_before
+    from attempts
+    where is_success
+    window service_line as (partition by service order by finished_at, deployment_key)
+
+),
+
+compared as (
+
+    select
+        attempts.*,
+        in_sequence.production_sequence,
+        in_sequence.replaced_deployment_key,
+        case
+            when in_sequence.replaced_deployment_key is null then 'new'
+            when attempts.commit_relation is not null then attempts.commit_relation
+            when attempts.deployed_version = in_sequence.replaced_version then 'same'
+            when in_sequence.is_version_seen_before then 'earlier'
+            else 'new'
+        end as relation
+    from attempts
+    left join in_sequence on attempts.deployment_key = in_sequence.deployment_key
+
+),
+
+classified as (
+
+    select
+        *,
+        is_success and production_sequence = 1 as is_first_on_record,
+        is_success and relation = 'same' as is_redeploy,
+        is_success and (
+            relation in ('ancestor', 'earlier') or (is_marked_rollback and relation <> 'same')
+        ) as is_rollback
+    from compared
+
+),
+
+-- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
+brought_in as (
+
+    select
+        *,
+        max(case when is_success and not is_rollback then production_sequence end) over (
+            partition by service, deployed_version
+            order by production_sequence
+            rows between unbounded preceding and current row
+        ) as brought_in_by_sequence
+    from classified
+
+),
+
+blaming as (
+
+    select
+        *,
+        case
+            when is_rollback
+                then lag(brought_in_by_sequence) over (partition by service, is_success order by production_sequence)
+        end as blamed_sequence
+    from brought_in
+
+)
+
+select
+    blaming.deployment_key,
+    blaming.source,
+    blaming.deployment_id,
+    blaming.service,
+    blaming.status,
+    blaming.started_at,
+    blaming.finished_at,
+    blaming.deployed_on,
+    blaming.commit_sha,
+    blaming.version,
+    blaming.trigger,
+    blaming.is_success,
+    blaming.is_failed_attempt,
+    blaming.production_sequence,
+    blaming.replaced_deployment_key,
+    blaming.is_first_on_record,
+    blaming.is_redeploy,
+    blaming.is_rollback,
+    blaming.is_success and blaming.relation = 'returned' and not blaming.is_rollback as is_return_to_earlier,
+    blaming.is_success and blaming.is_hotfix as is_hotfix,
+    blaming.is_marked_rollback,
+    blamed.deployment_key as blamed_deployment_key
+from blaming
+left join blaming as blamed
+    on
+        blaming.service = blamed.service
+        and blaming.blamed_sequence = blamed.production_sequence

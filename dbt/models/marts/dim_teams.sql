@@ -1,0 +1,5 @@
+select
+    team,
+    parent,
+    time_zone
+from {{ ref('stg_teams') }}

@@ -1,0 +1,52 @@
+with changes as (
+
+    select
+        changes.*,
+        services.team,
+        services.component_kind,
+        contents.is_bulk_import,
+        -- A merge after the deployment is no stage on the way to it.
+        case when changes.merged_at <= changes.deployed_at then changes.merged_at end as merged_before_at,
+        builds.built_at
+    from {{ ref('int_changes') }} as changes
+    inner join {{ ref('int_deployment_contents') }} as contents
+        on changes.deployment_key = contents.deployment_key
+    left join {{ ref('int_change_builds') }} as builds
+        on
+            changes.service = builds.service
+            and changes.commit_sha = builds.commit_sha
+    left join {{ ref('dim_services') }} as services
+        on
+            changes.service = services.service
+            and changes.deployed_on >= services.valid_from
+            and changes.deployed_on < services.valid_to
+
+)
+
+select
+    service,
+    source,
+    commit_sha,
+    deployment_key,
+    team,
+    component_kind,
+    pull_request_number,
+    change_type,
+    is_revert,
+    lines_changed,
+    start_basis,
+    started_at,
+    merged_at,
+    built_at,
+    deployed_at,
+    deployed_on,
+    is_bulk_import,
+    started_at > deployed_at or coalesce(started_at > merged_before_at, false) as is_clock_skew,
+    case when not is_bulk_import then {{ span_hours('started_at', 'deployed_at') }} end as lead_time_hours,
+    case
+        when not is_bulk_import and start_basis <> 'squash_only'
+            then {{ span_hours('started_at', 'merged_before_at') }}
+    end as commit_to_merge_hours,
+    case when not is_bulk_import then {{ span_hours('merged_before_at', 'built_at') }} end as merge_to_build_hours,
+    case when not is_bulk_import then {{ span_hours('built_at', 'deployed_at') }} end as build_to_deploy_hours
+from changes

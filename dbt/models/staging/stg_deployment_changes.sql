@@ -1,0 +1,18 @@
+with source as (
+
+    select * from {{ source('raw', 'deployment_changes') }}
+
+),
+
+renamed as (
+
+    select
+        source || '/' || deployment_id as deployment_key,
+        source,
+        commit_sha
+
+    from source
+
+)
+
+select * from renamed

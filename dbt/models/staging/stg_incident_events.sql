@@ -1,0 +1,19 @@
+with source as (
+
+    select * from {{ source('raw', 'incident_events') }}
+
+),
+
+renamed as (
+
+    select
+        source || '/' || incident_id as incident_key,
+        event_id,
+        event_type,
+        occurred_at
+
+    from source
+
+)
+
+select * from renamed

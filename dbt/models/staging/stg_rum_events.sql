@@ -1,0 +1,39 @@
+with source as (
+
+    select * from {{ source('raw', 'rum_events') }}
+
+),
+
+renamed as (
+
+    select
+        -- keys
+        source,
+        event_id,
+        service,
+        session_id,
+        page_view_id,
+
+        -- where
+        coalesce(route, 'unknown') as route,
+        release,
+        coalesce(device_class, 'unknown') as device_class,
+        navigation_type,
+
+        -- what
+        event_type,
+        metric_name,
+        metric_id,
+        metric_value,
+        is_success,
+        step,
+        coalesce(sample_rate, 1) as sample_rate,
+
+        -- times
+        occurred_at
+
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,46 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dagster_project.settings import Settings, load_settings
+from dagster_project.warehouse import Warehouse
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+SERVICES = "service,team,component_kind,repository,valid_from,valid_to\n"
+TEAMS = "team,parent,time_zone\n"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation of its own, without sources and with one service."""
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds/services.csv").write_text(SERVICES + "web,shop,frontend,web,,\n", encoding="utf-8")
+    (tmp_path / "seeds/teams.csv").write_text(TEAMS + "shop,,Europe/Berlin\n", encoding="utf-8")
+    file = tmp_path / "plumbline.yaml"
+    file.write_text("data_dir: data\nsources: []\n", encoding="utf-8")
+    return load_settings(file)
+
+
+@pytest.fixture
+def connection(settings: Settings):
+    """The build file of that installation, open for writing."""
+    with Warehouse(settings).connect() as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def storefront(tmp_path_factory) -> Path:
+    """The rebuilt eight-year history of a real storefront."""
+    script = SHARED / "real/storefront/make_git_repo.py"
+    if not script.exists():
+        pytest.skip("the recorded storefront history is not beside this checkout")
+    target = tmp_path_factory.mktemp("storefront") / "storefront.git"
+    subprocess.run([sys.executable, script, target], check=True)
+    return target

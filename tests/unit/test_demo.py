@@ -1,0 +1,466 @@
+"""The demo organisation: reproducible, true to the contracts, and with its planted truths in it and nowhere else."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, TABLES
+from dagster_project.extract.demo import PLANTED, extract, generate, write_installation
+from dagster_project.reference import load_reference
+from dagster_project.settings import DemoSource, load_settings
+from dagster_project.warehouse import Warehouse
+
+END = datetime(2026, 7, 1)
+BAD_RELEASE = PLANTED["bad_release"]
+
+
+def small(**options) -> DemoSource:
+    return DemoSource(**{"kind": "demo", "days": 120, "sessions_per_day": 20, **options})
+
+
+def digests(source: DemoSource) -> dict[str, str]:
+    return {name: sha256(frame.write_json().encode()).hexdigest() for name, frame in generate(source).items()}
+
+
+def open_installation(folder: Path, source: DemoSource):
+    settings = load_settings(write_installation(folder, source))
+    return settings, Warehouse(settings)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The default organisation in a warehouse: (folder, connection, batches of its first extract)."""
+    folder = tmp_path_factory.mktemp("demo")
+    settings, warehouse = open_installation(folder, DemoSource(kind="demo"))
+    with warehouse.connect() as connection:
+        batches = extract(settings.sources[0], settings, connection)
+    with warehouse.connect() as connection:
+        yield folder, connection, batches
+
+
+@pytest.fixture(scope="module")
+def raw(demo):
+    return demo[1]
+
+
+def test_the_same_options_give_the_same_rows():
+    assert digests(small()) == digests(small())
+
+
+def test_another_seed_gives_other_rows_in_every_table():
+    first, second = digests(small()), digests(small(seed=8))
+    assert [name for name in first if first[name] == second[name]] == []
+
+
+def test_every_row_of_every_table_keeps_its_contract(demo):
+    _, connection, batches = demo
+    assert [batch.table for batch in batches] == [table.name for table in RAW_TABLES]
+    for batch in batches:
+        assert (batch.duplicate, batch.quarantined, batch.removed) == (0, 0, 0), batch.table
+        assert batch.loaded == batch.read > 0, batch.table
+        stored = connection.sql(f"select count(*) from raw.{batch.table} where source = 'demo'").fetchone()[0]
+        assert stored == batch.read, batch.table
+    assert connection.sql("select count(*) from raw.quarantine").fetchone() == (0,)
+
+
+def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updated(raw):
+    empty = {
+        f"{table.name}.{column.name}"
+        for table in RAW_TABLES
+        for column in table.columns
+        if raw.sql(f"select count({column.name}) from raw.{table.name}").fetchone() == (0,)
+    }
+    assert empty == {f"{name}.updated_at" for name in ("deployments", "pull_requests", "builds", "incidents")}
+
+
+def test_the_same_options_are_not_loaded_again(demo):
+    folder, connection, _ = demo
+    settings = load_settings(folder / "plumbline.yaml")
+    assert extract(settings.sources[0], settings, connection) == []
+    assert connection.sql("select count(*) from raw.batches").fetchone() == (len(RAW_TABLES),)
+
+
+def test_other_options_replace_the_organisation(tmp_path):
+    settings, warehouse = open_installation(tmp_path, small(days=150))
+    with warehouse.connect() as connection:
+        extract(settings.sources[0], settings, connection)
+        extract(small(seed=8), settings, connection)
+        for name, frame in generate(small(seed=8)).items():
+            person_or_hash = {column.name for column in TABLES[name].columns if column.person or column.type == "hash"}
+            names = ", ".join(set(frame.columns) - {"source"} - person_or_hash)
+            connection.register("expected", frame.to_arrow())
+            stored, expected = f"select {names} from raw.{name}", f"select {names} from expected"
+            assert connection.sql(f"({stored}) except all ({expected})").fetchall() == [], name
+            assert connection.sql(f"({expected}) except all ({stored})").fetchall() == [], name
+
+
+@pytest.mark.parametrize("days", [120, 200])
+def test_the_record_covers_the_asked_days_up_to_the_fixed_end(days):
+    frames = generate(small(days=days))
+    for table in RAW_TABLES:
+        if table.event_time is None:
+            continue
+        first, last = (
+            frames[table.name]
+            .select(pl.col(table.event_time).min().alias("first"), pl.col(table.event_time).max().alias("last"))
+            .row(0)
+        )
+        measured = min(days, 150) if table.name == "rum_events" else days
+        assert END - timedelta(days=measured) <= first < END - timedelta(days=measured - 8), table.name
+        assert END - timedelta(days=4) < last < END, table.name
+    for name, frame in frames.items():
+        for column in frame.select(pl.col(pl.Datetime)):
+            assert column.drop_nulls().filter(column.drop_nulls() >= END).is_empty(), (name, column.name)
+
+
+@pytest.mark.parametrize("sessions_per_day", [20, 80])
+def test_sessions_per_day_is_the_mean_over_all_front_ends(sessions_per_day):
+    sessions = generate(small(sessions_per_day=sessions_per_day))["rum_events"]["session_id"].n_unique()
+    assert sessions / 120 == pytest.approx(sessions_per_day, rel=0.1)
+
+
+@pytest.mark.parametrize("wrong", [{"days": 30}, {"sessions_per_day": 0}, {"seed": -1}])
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        small(**wrong)
+
+
+def test_no_login_stands_in_any_file(demo):
+    folder, connection, _ = demo
+    logins = sorted({*generate(DemoSource(kind="demo"))["changes"]["author_key"]})
+    assert len(logins) > 20
+    for table, column in (
+        ("changes", "author_key"),
+        ("pull_requests", "author_key"),
+        ("incident_events", "responder_key"),
+    ):
+        keys = connection.sql(f"select distinct {column} from raw.{table} where {column} is not null").fetchall()
+        assert all(re.fullmatch("[0-9a-f]{64}", key) for (key,) in keys), table
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert b"demo/storefront" in files[folder / "warehouse.duckdb"], "a text of the rows can be found in the file"
+    for path, content in files.items():
+        assert not any(login.encode() in content for login in logins), path
+
+
+def test_the_installation_is_valid_and_the_same_bytes_each_time(tmp_path):
+    source = small(seed=3)
+    settings, warehouse = open_installation(tmp_path, source)
+    assert settings.sources == (source,)
+    assert (settings.data_dir, settings.reference_dir) == (tmp_path, tmp_path / "seeds")
+    for table in REFERENCE_TABLES:
+        with (settings.reference_dir / f"{table.name}.csv").open(encoding="utf-8") as file:
+            assert next(csv.reader(file)) == [column.name for column in table.columns]
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    write_installation(tmp_path, source)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == first
+    with warehouse.connect() as connection:
+        assert load_reference(connection, settings.reference_dir) == {"services": 9, "teams": 6}
+        moved = connection.sql(
+            "select team, valid_from, valid_to from reference.services as moved "
+            "where (select count(*) from reference.services as other where other.service = moved.service) > 1 "
+            "order by valid_from nulls first"
+        ).fetchall()
+    (before, since_ever, left), (after, joined, until_further_notice) = moved
+    assert before != after
+    assert left == joined
+    assert (since_ever, until_further_notice) == (None, None)
+
+
+def test_every_service_of_the_rows_is_in_the_reference_folder(demo):
+    folder, connection, _ = demo
+    with (folder / "seeds/services.csv").open(encoding="utf-8") as file:
+        known = {row["service"] for row in csv.DictReader(file)}
+    for table in ("deployments", "builds", "incidents", "rum_events"):
+        assert {
+            service for (service,) in connection.sql(f"select distinct service from raw.{table}").fetchall()
+        } <= known
+
+
+def test_commits_are_shipped_by_the_first_deployment_that_holds_them(raw):
+    """Against a slow reference: a deployment holds what was merged up to its own commit."""
+    merged = dict(raw.sql("select merge_commit_sha, any_value(merged_at) from raw.changes group by all").fetchall())
+    commits = defaultdict(list)
+    for repository, sha, at in raw.sql("select repository, commit_sha, merged_at from raw.changes").fetchall():
+        commits[repository].append((sha, at))
+    deployments = raw.sql(
+        "select service, environment, deployment_id, commit_sha, commit_relation from raw.deployments "
+        "where status = 'success' order by finished_at"
+    ).fetchall()
+    shipped, relations = set(), {}
+    reached: dict[tuple[str, str], datetime] = {}
+    running: dict[tuple[str, str], datetime] = {}
+    for service, environment, deployment_id, sha, _ in deployments:
+        line = (service, environment)
+        at, before, now = merged[sha], reached.get(line, datetime.min), running.get(line)
+        shipped |= {
+            (deployment_id, commit) for commit, merged_at in commits[f"demo/{service}"] if before < merged_at <= at
+        }
+        relations[deployment_id] = (
+            "new" if at > before else "same" if at == now else "ancestor" if at < now else "returned"
+        )
+        reached[line], running[line] = max(at, before), at
+    assert set(raw.sql("select deployment_id, commit_sha from raw.deployment_changes").fetchall()) == shipped
+    assert {deployment_id: relation for *_, deployment_id, _, relation in deployments} == relations
+    assert {"new", "same", "ancestor", "returned"} <= set(relations.values())
+
+
+def test_nothing_is_deployed_that_did_not_pass_its_build(raw):
+    assert (
+        raw.sql("""
+        select deployments.deployment_id from raw.deployments
+        where not exists (
+            select 1 from raw.builds
+            where builds.commit_sha = deployments.commit_sha and builds.status = 'success'
+                and builds.finished_at <= deployments.started_at
+        )
+    """).fetchall()
+        == []
+    )
+
+
+def test_some_builds_are_flaky_and_some_attempts_fail(raw):
+    flaky = raw.sql("""
+        select count(*) from (
+            select commit_sha from raw.builds group by commit_sha, workflow
+            having count(*) filter (status = 'failure') > 0 and count(*) filter (status = 'success') > 0
+        )
+    """).fetchone()[0]
+    assert 0.02 < flaky / raw.sql("select count(distinct commit_sha) from raw.builds").fetchone()[0] < 0.1
+    statuses = dict(raw.sql("select status, count(*) from raw.deployments group by all").fetchall())
+    assert set(statuses) == {"success", "failure", "cancelled"}
+
+
+def test_engineering_rests_at_weekends_and_holidays(raw):
+    days = raw.sql("""
+        select finished_at::date, count(*) from raw.deployments where finished_at > '2025-10-01 12:00' group by all
+    """).fetchall()
+    assert [day for day, _ in days if day.weekday() >= 5] == []
+    assert [day for day, _ in days if "2025-12-24" <= str(day) <= "2026-01-02" or str(day) == "2026-04-06"] == []
+    assert len(days) > 170
+
+
+def test_logs_of_incidents_begin_with_the_trigger_and_end_with_the_resolution(raw):
+    logs = defaultdict(list)
+    for incident_id, event_type, _ in raw.sql(
+        "select incident_id, event_type, occurred_at from raw.incident_events order by occurred_at, event_id"
+    ).fetchall():
+        logs[incident_id].append(event_type)
+    resolved = raw.sql("select incident_id, resolved_at is not null from raw.incidents").fetchall()
+    assert {incident_id for incident_id, _ in resolved} == set(logs)
+    for incident_id, is_resolved in resolved:
+        assert logs[incident_id][0] == "triggered"
+        assert (logs[incident_id][-1] == "resolved") == is_resolved, incident_id
+    seen = {event_type for log in logs.values() for event_type in log}
+    assert seen >= {
+        "acknowledged",
+        "escalated",
+        "mitigated",
+        "reopened",
+        "merged",
+        "rollback",
+        "hotfix",
+        "flag_rollback",
+    }
+
+
+def test_incidents_name_their_deployment_its_version_its_commit_or_nothing(raw):
+    by_id, by_version, by_commit, by_time, third_party = raw.sql("""
+        select
+            count(*) filter (deployment_id is not null),
+            count(*) filter (version is not null),
+            count(*) filter (commit_sha is not null),
+            count(*) filter (is_change_related and deployment_id is null and version is null and commit_sha is null),
+            count(*) filter (is_third_party)
+        from raw.incidents
+    """).fetchone()
+    assert min(by_id, by_version, by_commit, by_time, third_party) >= 4
+    assert (
+        raw.sql("""
+        select incident_id from raw.incidents left join raw.deployments using (deployment_id)
+        where incidents.deployment_id is not null
+            and (deployments.service is distinct from incidents.service or finished_at > incidents.started_at)
+    """).fetchall()
+        == []
+    )
+
+
+def test_sessions_run_the_release_that_was_live_when_they_began(raw):
+    assert (
+        raw.sql("""
+        with sessions as (
+            select service, session_id, min(occurred_at) as began_at, any_value(release) as release,
+                count(distinct release) as releases
+            from raw.rum_events group by all
+        ), live as (
+            select service, version, finished_at from raw.deployments
+            where environment = 'production' and status = 'success'
+        )
+        select session_id from sessions asof left join live
+            on sessions.service = live.service and sessions.began_at >= live.finished_at
+        where releases > 1 or sessions.release is distinct from live.version
+    """).fetchall()
+        == []
+    )
+
+
+def test_the_paints_of_a_page_are_in_order_and_the_last_report_of_a_metric_is_the_highest(raw):
+    assert (
+        raw.sql("""
+        with finals as (
+            select page_view_id, metric_name, metric_id, max_by(metric_value, occurred_at) as final,
+                max(metric_value) as highest
+            from raw.rum_events where event_type = 'vital' group by all
+        )
+        select page_view_id from finals group by all
+        having max(final) filter (metric_name = 'TTFB') > max(final) filter (metric_name = 'FCP')
+            or max(final) filter (metric_name = 'FCP') > max(final) filter (metric_name = 'LCP')
+            or bool_or(final < highest) or count(*) <> count(distinct metric_name)
+    """).fetchall()
+        == []
+    )
+    repeated = raw.sql(
+        "select count(*) from (select 1 from raw.rum_events where metric_id is not null group by metric_id "
+        "having count(*) > 1)"
+    ).fetchone()[0]
+    assert repeated > 1000
+
+
+def test_reviews_are_slow_for_the_planted_service_alone(raw):
+    waits = dict(
+        raw.sql("""
+            select repository, median(epoch(first_review_at - ready_at)) / 3600 as hours
+            from raw.pull_requests where merged_at is not null group by all
+        """).fetchall()
+    )
+    slow = waits.pop(f"demo/{PLANTED['slow_review'].service}")
+    assert slow > 48
+    assert max(waits.values()) < 24
+    to_merge, to_deployment = raw.sql(f"""
+        select
+            sum(epoch(changes.merged_at - first_commit_at)), sum(epoch(finished_at - changes.merged_at))
+        from raw.deployment_changes
+        join raw.deployments using (deployment_id)
+        join raw.changes on changes.commit_sha = deployment_changes.commit_sha
+        join raw.pull_requests using (repository, pull_request_number)
+        where service = '{PLANTED["slow_review"].service}' and environment = 'production'
+    """).fetchone()
+    assert to_merge > 2 * to_deployment
+
+
+def bounces(raw) -> pl.DataFrame:
+    """Session: service, entry_route, began_at, is_bounce."""
+    return raw.sql("""
+        select service, min_by(route, occurred_at) as entry_route, min(occurred_at) as began_at,
+            count(distinct page_view_id) = 1 and count(*) filter (event_type = 'interaction') = 0 as is_bounce
+        from raw.rum_events group by service, session_id
+    """).pl()
+
+
+def test_the_bad_release_raises_the_bounce_rate_of_one_route_until_it_is_repaired(raw):
+    sessions = bounces(raw)
+    during = pl.col("began_at").is_between(BAD_RELEASE.begins, BAD_RELEASE.ends, closed="left")
+    hurt = (pl.col("service") == BAD_RELEASE.service) & (pl.col("entry_route") == BAD_RELEASE.route)
+
+    def rate(condition: pl.Expr) -> float:
+        return sessions.filter(condition)["is_bounce"].mean()
+
+    assert rate(hurt & ~during) == pytest.approx(0.32, abs=0.02)
+    assert rate(hurt & during) > 1.5 * rate(hurt & ~during)
+    assert rate(~hurt & during) < 1.2 * rate(~hurt & ~during)
+    week = timedelta(days=7)
+    after = pl.col("began_at").is_between(BAD_RELEASE.ends, BAD_RELEASE.ends + week)
+    assert rate(hurt & after) < 1.2 * rate(hurt & ~during)
+
+
+def test_the_bad_release_slows_the_largest_paint_of_that_route_alone(raw):
+    medians = raw.sql(f"""
+        select route = '{BAD_RELEASE.route}',
+            median(metric_value) filter (is_bad) / median(metric_value) filter (not is_bad)
+        from (
+            select rum_events.*, release = (
+                select version from raw.deployments
+                where service = '{BAD_RELEASE.service}' and finished_at = '{BAD_RELEASE.begins}'
+            ) as is_bad
+            from raw.rum_events where service = '{BAD_RELEASE.service}' and metric_name = 'LCP'
+        ) group by all
+    """).fetchall()
+    assert dict(medians)[True] > 1.4
+    assert dict(medians)[False] == pytest.approx(1.0, abs=0.25)
+
+
+def test_the_bad_release_is_one_successful_deployment_followed_by_its_hotfix(raw):
+    assert raw.sql(f"""
+        select finished_at, status, commit_relation, is_hotfix from raw.deployments
+        where service = '{BAD_RELEASE.service}' and environment = 'production'
+            and finished_at between '{BAD_RELEASE.begins}' and '{BAD_RELEASE.ends}'
+        order by finished_at
+    """).fetchall() == [
+        (BAD_RELEASE.begins, "success", "new", None),
+        (BAD_RELEASE.ends, "success", "new", True),
+    ]
+
+
+def test_every_front_end_bounces_at_a_usual_rate_in_every_month(raw):
+    rates = bounces(raw).group_by("service", pl.col("began_at").dt.month()).agg(pl.col("is_bounce").mean())
+    assert rates.height == 3 * 5
+    assert rates["is_bounce"].is_between(0.2, 0.4).all()
+
+
+def test_the_pager_is_noisy_for_the_planted_service_alone(raw):
+    alarms = raw.sql("""
+        select service, alert_key, count(*) as alarms, count(*) filter (is_false_positive) as false_ones
+        from raw.incidents group by all order by alarms desc
+    """).fetchall()
+    noisy = PLANTED["noisy_pager"]
+    (service, alert_key, count, false_ones), *others = alarms
+    assert (service, alert_key) == (noisy.service, noisy.alert_key)
+    assert count == false_ones > 200
+    assert max(false_ones for *_, false_ones in others) < 5
+    assert raw.sql(f"""
+        select count(*) filter (responder_key is not null), count(*) filter (event_type = 'resolved')
+        from raw.incident_events join raw.incidents using (source, incident_id) where alert_key = '{noisy.alert_key}'
+    """).fetchone() == (0, count)
+
+
+def test_delivery_improves_for_the_planted_service_alone(raw):
+    thirds = raw.sql("""
+        with bounds as (select timestamp '2025-10-01' as first, timestamp '2026-07-01' as last),
+        shipped as (
+            select service, deployment_id, finished_at,
+                epoch(finished_at - if(merge_method = 'squash', first_commit_at, authored_at)) as span
+            from raw.deployments
+            join raw.deployment_changes using (source, deployment_id)
+            join raw.changes on changes.commit_sha = deployment_changes.commit_sha
+            left join raw.pull_requests using (repository, pull_request_number)
+            where environment = 'production' and not is_merge
+        )
+        select service, least(floor(3 * (epoch(finished_at - first) / epoch(last - first))), 2)::int as third,
+            median(span) / 3600 as hours, count(distinct deployment_id) as deployments
+        from shipped, bounds group by all
+    """).pl()
+    first, last = (
+        thirds.filter(pl.col("third") == third).sort("service").select("service", "hours", "deployments")
+        for third in (0, 2)
+    )
+    change = first.join(last, on="service", suffix="_last").select(
+        "service",
+        (pl.col("hours_last") / pl.col("hours")).alias("lead_time"),
+        (pl.col("deployments_last") / pl.col("deployments")).alias("deployments"),
+    )
+    improved = pl.col("service") == PLANTED["improvement"].service
+    ((_, lead_time, deployments),) = change.filter(improved).rows()
+    assert lead_time < 0.5
+    assert deployments > 1.5
+    control = change.filter(~improved)
+    assert control.height == 7
+    assert control["lead_time"].is_between(0.7, 1.45).all()
+    assert control["deployments"].is_between(0.7, 1.45).all()

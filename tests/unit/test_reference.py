@@ -1,0 +1,84 @@
+"""The reference folder: a wrong row is named by file, line and column, and changes nothing."""
+
+import pytest
+
+from dagster_project.errors import ConfigurationError
+from dagster_project.reference import load_reference
+
+SERVICES = "service,team,component_kind,repository,valid_from,valid_to\n"
+TEAMS = "team,parent,time_zone\n"
+
+
+def write(settings, services=SERVICES + "web,shop,frontend,,,\n", teams=TEAMS + "shop,,Europe/Berlin\n"):
+    (settings.reference_dir / "services.csv").write_text(services, encoding="utf-8")
+    (settings.reference_dir / "teams.csv").write_text(teams, encoding="utf-8")
+
+
+def refusal(connection, settings) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_reference(connection, settings.reference_dir)
+    return str(caught.value)
+
+
+def test_a_team_called_0012_stays_a_text(connection, settings):
+    write(settings, SERVICES + "web,0012,frontend,,2024-01-01,\n", TEAMS + "0012,,UTC\n")
+    assert load_reference(connection, settings.reference_dir) == {"services": 1, "teams": 1}
+    assert connection.sql("select team, valid_to from reference.services").fetchall() == [("0012", None)]
+
+
+def test_the_tables_follow_the_files(connection, settings):
+    load_reference(connection, settings.reference_dir)
+    write(settings, SERVICES + "api,shop,node_service,,,\n")
+    load_reference(connection, settings.reference_dir)
+    assert connection.sql("select service from reference.services").fetchall() == [("api",)]
+
+
+@pytest.mark.parametrize(
+    ("services", "says"),
+    [
+        ("web,shop,robot,,,\n", "services.csv line 2: component_kind: not one of frontend, node_service, worker"),
+        ("\nweb,shop,frontend,,soon,\n", "services.csv line 3: valid_from: not a date"),
+        ("web,shop,frontend,,2024-02-01,2024-01-01\n", "services.csv line 2: valid_to is before valid_from"),
+        (",shop,frontend,,,\n", "services.csv line 2: service: missing"),
+        ("web,shop\n", "services.csv line 2: 2 values under 6 columns"),
+        ("web,ship,frontend,,,\n", "services.csv line 2: team 'ship' is not in teams.csv"),
+        ("web,shop,frontend,,,\nweb,shop,frontend,,2024-01-01,\n", "line 3: 'web' has two owners at once, see line 2"),
+    ],
+)
+def test_a_wrong_service_is_named(connection, settings, services, says):
+    load_reference(connection, settings.reference_dir)
+    write(settings, SERVICES + services)
+    assert says in refusal(connection, settings)
+    assert connection.sql("select service from reference.services").fetchall() == [("web",)]
+
+
+@pytest.mark.parametrize(
+    ("teams", "says"),
+    [
+        ("shop,,Berlin\n", "teams.csv line 2: time_zone 'Berlin' is no IANA time zone"),
+        ("shop,house,UTC\n", "teams.csv line 2: parent 'house' is no team of this file"),
+        ("shop,house,UTC\nhouse,shop,UTC\n", "team 'shop' is above itself"),
+        ("shop,,UTC\nshop,,UTC\n", "team 'shop' stands there 2 times"),
+    ],
+)
+def test_a_wrong_team_is_named(connection, settings, teams, says):
+    write(settings, teams=TEAMS + teams)
+    assert says in refusal(connection, settings)
+
+
+def test_ownership_may_pass_from_one_team_to_another(connection, settings):
+    moved = "web,shop,frontend,,,2024-01-01\nweb,pay,frontend,,2024-01-01,\n"
+    write(settings, SERVICES + moved, TEAMS + "shop,,UTC\npay,,UTC\n")
+    assert load_reference(connection, settings.reference_dir)["services"] == 2
+
+
+def test_unknown_and_missing_columns_are_named(connection, settings):
+    write(settings, "service,team,component_kind,colour\n")
+    assert "services.csv line 1: unknown column 'colour'" in refusal(connection, settings)
+    write(settings, "service,team\n")
+    assert "services.csv line 1: column 'component_kind' is missing" in refusal(connection, settings)
+
+
+def test_a_missing_file_is_named_with_its_header(connection, settings):
+    (settings.reference_dir / "teams.csv").unlink()
+    assert "teams.csv: missing; write it with the header team,parent,time_zone" in refusal(connection, settings)

@@ -1,0 +1,100 @@
+"""The build file and its lock."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dagster_project.contracts import DEPLOYMENTS
+from dagster_project.errors import PlumblineError
+from dagster_project.warehouse import Warehouse, transaction
+
+HOLD = """
+import sys
+from pathlib import Path
+from dagster_project.settings import load_settings
+from dagster_project.warehouse import Warehouse
+with Warehouse(load_settings(Path(sys.argv[1]))).lock():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(settings):
+    """Another process that holds the installation until its standard input closes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, settings.config_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_run_is_told_who_holds_the_installation(settings, holder):
+    warehouse = Warehouse(settings)
+    with pytest.raises(PlumblineError, match=rf"another run holds .*process {holder.pid}, since"), warehouse.lock():
+        pass
+    assert f"process {holder.pid}" in warehouse.is_locked()
+
+
+def test_the_lock_of_a_killed_run_is_gone_with_it(settings, holder):
+    holder.kill()
+    holder.wait()
+    assert Warehouse(settings).is_locked() is None
+    with Warehouse(settings).lock():
+        pass
+
+
+def test_asking_for_the_lock_makes_nothing(settings):
+    assert Warehouse(settings).is_locked() is None
+    assert not settings.data_dir.exists()
+
+
+def test_a_column_added_to_a_contract_is_added_to_an_older_warehouse(settings):
+    warehouse = Warehouse(settings)
+    with warehouse.connect() as connection:
+        connection.execute("alter table raw.deployments drop column version")
+        connection.execute("insert into raw.deployments (source, deployment_id) values ('s', '1')")
+    with warehouse.connect() as connection:
+        columns = [name for name, *_ in connection.sql("describe raw.deployments").fetchall()]
+        assert {column.name for column in DEPLOYMENTS.columns} <= set(columns)
+        assert connection.sql("select deployment_id, version from raw.deployments").fetchall() == [("1", None)]
+
+
+def test_a_failed_transaction_leaves_nothing(connection):
+    with pytest.raises(RuntimeError), transaction(connection):
+        connection.execute("insert into raw.source_state values ('s', '{}', now()::timestamp)")
+        raise RuntimeError
+    assert connection.sql("select count(*) from raw.source_state").fetchone() == (0,)
+
+
+def test_a_batch_whose_counts_do_not_add_up_cannot_be_recorded(connection):
+    with pytest.raises(Exception, match="CHECK constraint"):
+        connection.execute("insert into raw.batches values ('b', 's', 'o', 't', now()::timestamp, 3, 1, 1, 0, 0)")
+
+
+def test_a_file_that_is_no_database_is_named_with_what_to_do(settings):
+    settings.data_dir.mkdir()
+    settings.warehouse_file.write_text("not a database " * 1000, encoding="utf-8")
+    with (
+        pytest.raises(PlumblineError, match=r"warehouse\.duckdb: cannot be opened as a DuckDB database; restore it"),
+        Warehouse(settings).connect(),
+    ):
+        pass
+
+
+def test_a_build_file_opened_by_another_program_is_named(settings):
+    with Warehouse(settings).connect():
+        script = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, settings.warehouse_file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(PlumblineError, match="another program has the build file open"):
+            Warehouse(settings).connect().__enter__()
+        other.stdin.close()
