@@ -19,7 +19,7 @@ from dagster_project.quality.gate import candidate_fingerprints, current_build
 from dagster_project.quality.record import GateRecord, gate_summary, record_file
 from dagster_project.quality.suites import CANDIDATES
 from dagster_project.settings import Settings
-from dagster_project.warehouse import Warehouse, open_publication
+from dagster_project.warehouse import Warehouse, open_publication, transaction
 
 
 def publish(settings: Settings, tables: Sequence[str]) -> dict[str, Any]:
@@ -76,8 +76,9 @@ def _write(settings: Settings, record: GateRecord, staging: Path) -> dict[str, d
             target = f'published.main."{table}"'
             # Ordered by every column, so that the same rows give the same files.
             connection.execute(f'create table {target} as from warehouse.{CANDIDATES}."{table}" order by all')
-            for statement in _comments(connection, table, target):
-                connection.execute(statement)
+            with transaction(connection):
+                for statement in _comments(connection, table, target):
+                    connection.execute(statement)
             written = fingerprint(connection, target)
             if written != expected:
                 raise PlumblineError(f"{table}: the copy differs from the candidate; nothing was published: run again")

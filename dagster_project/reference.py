@@ -25,25 +25,25 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
     """
     rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
     problems: list[str] = []
+    for table in REFERENCE_TABLES:
+        frame = rows[table.name]
+        connection.register("frame", frame.to_arrow())
+        checked = checked_rows(connection, table, "from frame")
+        connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
+        problems += [
+            f"{folder / table.name}.csv line {frame['line'][row]}: {reason}"
+            for row, reason in connection.sql(
+                f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
+            ).fetchall()
+        ]
+    problems += _inconsistencies(folder, rows)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
     with transaction(connection):
         for table in REFERENCE_TABLES:
-            frame = rows[table.name]
-            connection.register("frame", frame.to_arrow())
-            checked = checked_rows(connection, table, "from frame")
-            connection.execute(f"create or replace temp table incoming as {checked}")
-            problems += [
-                f"{folder / table.name}.csv line {frame['line'][number - 1]}: {reason}"
-                for number, reason in connection.sql(
-                    "select row_number, reason from incoming where reason is not null order by row_number"
-                ).fetchall()
-            ]
             names = ", ".join(column.name for column in table.columns)
             connection.execute(f"delete from {table.qualified_name}")
-            connection.execute(f"insert into {table.qualified_name} ({names}) select {names} from incoming")
-            connection.execute("drop table incoming")
-        problems += _inconsistencies(folder, rows)
-        if problems:
-            raise ConfigurationError("\n".join(problems))
+            connection.execute(f"insert into {table.qualified_name} ({names}) select {names} from checked_{table.name}")
     return {name: frame.height for name, frame in rows.items()}
 
 

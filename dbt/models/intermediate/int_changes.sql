@@ -1,11 +1,6 @@
-with shipped as (
+with changes as (
 
     select
-        commits.service,
-        commits.deployment_key,
-        deployments.finished_at as deployed_at,
-        deployments.deployed_on,
-        deployments.commit_sha as deployed_commit_sha,
         changes.source,
         changes.commit_sha,
         changes.pull_request_number,
@@ -16,7 +11,7 @@ with shipped as (
         changes.authored_at,
         coalesce(pull_requests.merged_at, changes.merged_at) as merged_at,
         coalesce(pull_requests.merge_commit_sha, changes.merge_commit_sha) as merge_commit_sha,
-        pull_requests.first_commit_at as pull_request_started_at,
+        pull_requests.first_commit_at,
         -- A squash merge writes one new commit on the default branch; its times are the moment of the merge.
         coalesce(
             changes.pull_request_number is not null
@@ -25,13 +20,7 @@ with shipped as (
             and (pull_requests.merge_method = 'squash' or changes.authored_at = changes.committed_at),
             false
         ) as is_squash
-    from {{ ref('int_shipped_commits') }} as commits
-    inner join {{ ref('stg_changes') }} as changes
-        on
-            commits.source = changes.source
-            and commits.commit_sha = changes.commit_sha
-    inner join {{ ref('int_deployments') }} as deployments
-        on commits.deployment_key = deployments.deployment_key
+    from {{ ref('stg_changes') }} as changes
     left join {{ ref('stg_pull_requests') }} as pull_requests
         on
             changes.source = pull_requests.source
@@ -42,28 +31,32 @@ with shipped as (
 )
 
 select
-    service,
-    deployment_key,
-    deployed_at,
-    deployed_on,
-    deployed_commit_sha,
-    source,
-    commit_sha,
-    pull_request_number,
-    change_type,
-    is_revert,
-    reverts_commit_sha,
-    lines_changed,
-    authored_at,
-    merged_at,
-    merge_commit_sha,
+    shipped.service,
+    shipped.deployment_key,
+    shipped.deployed_at,
+    shipped.deployed_on,
+    shipped.deployed_commit_sha,
+    changes.source,
+    changes.commit_sha,
+    changes.pull_request_number,
+    changes.change_type,
+    changes.is_revert,
+    changes.reverts_commit_sha,
+    changes.lines_changed,
+    changes.authored_at,
+    changes.merged_at,
+    changes.merge_commit_sha,
     case
-        when is_squash and pull_request_started_at is not null then 'pull_request'
-        when is_squash then 'squash_only'
+        when changes.is_squash and changes.first_commit_at is not null then 'pull_request'
+        when changes.is_squash then 'squash_only'
         else 'commit'
     end as start_basis,
     case
-        when is_squash then least(pull_request_started_at, authored_at)
-        else authored_at
+        when changes.is_squash then least(changes.first_commit_at, changes.authored_at)
+        else changes.authored_at
     end as started_at
-from shipped
+from {{ ref('int_shipped_commits') }} as shipped
+inner join changes
+    on
+        shipped.source = changes.source
+        and shipped.commit_sha = changes.commit_sha

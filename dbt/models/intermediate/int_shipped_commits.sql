@@ -1,22 +1,29 @@
 with reached as (
 
     select
-        deployment_changes.source,
-        deployment_changes.commit_sha,
         deployments.service,
-        deployments.deployment_key,
-        deployments.production_sequence,
-        deployments.is_first_on_record
+        deployment_changes.commit_sha,
+        min_by(deployment_changes.source, deployments.production_sequence) as source,
+        min(deployments.production_sequence) as production_sequence
     from {{ ref('stg_deployment_changes') }} as deployment_changes
     inner join {{ ref('int_deployments') }} as deployments
         on deployment_changes.deployment_key = deployments.deployment_key
     where deployments.is_success
-    qualify row_number() over (
-        partition by deployments.service, deployment_changes.commit_sha
-        order by deployments.production_sequence, deployment_changes.source
-    ) = 1
+    group by deployments.service, deployment_changes.commit_sha
 
 )
 
-select * from reached
-where not is_first_on_record
+select
+    reached.service,
+    reached.source,
+    reached.commit_sha,
+    deployments.deployment_key,
+    deployments.finished_at as deployed_at,
+    deployments.deployed_on,
+    deployments.commit_sha as deployed_commit_sha
+from reached
+inner join {{ ref('int_deployments') }} as deployments
+    on
+        reached.service = deployments.service
+        and reached.production_sequence = deployments.production_sequence
+where not deployments.is_first_on_record

@@ -1,0 +1,223 @@
+"""The suites in expectations/ on marts that dbt built: they hold, and each notices what it is there for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project.extract import demo
+from dagster_project.publication import publish
+from dagster_project.quality.gate import run_gate
+from dagster_project.quality.record import gate_summary
+from dagster_project.quality.suites import load_suite
+from dagster_project.reference import load_reference
+from dagster_project.settings import DBT_DIR, EXPECTATIONS_DIR, DemoSource, load_settings
+from dagster_project.warehouse import Warehouse
+
+TABLES = sorted(file.stem for file in EXPECTATIONS_DIR.glob("*.yaml"))
+LANDING = "- kind: landing\n  location: landing\n  freshness_hours: 1\n"
+LANDED = """
+insert into raw.batches by name
+select
+    'b' as batch_id, 'landing' as source, 'file' as origin, 'incidents' as table_name,
+    timezone('UTC', now()) as finished_at, 1 as rows_read, 1 as rows_loaded, 0 as rows_duplicate,
+    0 as rows_quarantined, 0 as rows_removed
+"""
+# What goes wrong → the expectation that must say so.
+DAMAGE = {
+    "update raw.batches set finished_at = finished_at - interval 2 hour where source = 'landing'": (
+        "fct_deployments",
+        "sources_are_fresh",
+    ),
+    "delete from marts.fct_deployments where deployment_key = (select max(deployment_key) from marts.fct_deployments)": (
+        "fct_deployments",
+        "every_production_deployment_in_raw_is_here",
+    ),
+    "update marts.fct_deployments set production_sequence = 7 where production_sequence = 6": (
+        "fct_deployments",
+        "successes_of_a_service_are_numbered_without_a_gap",
+    ),
+    "update marts.fct_deployments set is_failed = true where is_failed_attempt": (
+        "fct_deployments",
+        "an_attempt_that_failed_is_in_no_other_figure",
+    ),
+    "update marts.fct_deployments set failed_by_rollback = false": (
+        "fct_deployments",
+        "a_rollback_blames_an_earlier_deployment",
+    ),
+    "update marts.fct_deployments set changes = changes + 1 where production_sequence = 9": (
+        "fct_deployments",
+        "changes_are_those_in_fct_changes",
+    ),
+    "update marts.fct_deployments set status = 'sucess' where production_sequence = 3": (
+        "fct_deployments",
+        "expect_status_to_be_in_set",
+    ),
+    "insert into marts.fct_changes from marts.fct_changes limit 1": (
+        "fct_changes",
+        "expect_compound_columns_to_be_unique",
+    ),
+    "delete from marts.fct_changes where is_revert": ("fct_changes", "changes_are_those_that_raw_ships"),
+    "update marts.fct_changes set lead_time_hours = -lead_time_hours where commit_sha[1] = 'a'": (
+        "fct_changes",
+        "expect_lead_time_hours_to_be_between",
+    ),
+    "update marts.fct_changes set merge_to_build_hours = merge_to_build_hours + 1 where commit_sha[1] = 'b'": (
+        "fct_changes",
+        "segments_add_up_to_the_lead_time",
+    ),
+    "update marts.fct_changes set is_bulk_import = true where commit_sha[1] = 'c'": (
+        "fct_changes",
+        "bulk_imports_have_no_lead_time",
+    ),
+    "delete from marts.fct_incidents where severity = 'sev3'": ("fct_incidents", "every_incident_in_raw_is_here"),
+    "delete from marts.fct_incidents where severity > 'sev2'": (
+        "fct_incidents",
+        "expect_table_row_count_to_be_between",
+    ),
+    "update marts.fct_incidents set service = 'another' where attribution = 'inferred'": (
+        "fct_incidents",
+        "a_link_leads_to_a_success_of_the_service",
+    ),
+    "delete from marts.delivery_daily where day = (select quantile_disc(day, 0.5) from marts.delivery_daily)": (
+        "delivery_daily",
+        "every_day_is_present",
+    ),
+    "update marts.delivery_daily set rollbacks = 1 where rollbacks = 0 and deployments = 1": (
+        "delivery_daily",
+        "counts_are_those_of_the_facts",
+    ),
+    "update marts.delivery_daily set failed_deployments = 2 where deployments = 1": (
+        "delivery_daily",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "delete from marts.delivery_weekly where week = (select quantile_disc(week, 0.5) from marts.delivery_weekly)": (
+        "delivery_weekly",
+        "every_week_is_present",
+    ),
+    "update marts.delivery_weekly set changes = changes + 1": ("delivery_weekly", "sums_are_those_of_the_days"),
+    "delete from marts.delivery_monthly where month = (select quantile_disc(month, 0.5) from marts.delivery_monthly)": (
+        "delivery_monthly",
+        "every_month_is_present",
+    ),
+    "update marts.delivery_monthly set deployments = deployments + 1": (
+        "delivery_monthly",
+        "sums_are_those_of_the_days",
+    ),
+    "update marts.delivery_monthly set change_failure_rate = 1.5 where deployments > 1": (
+        "delivery_monthly",
+        "expect_change_failure_rate_to_be_between",
+    ),
+    "update marts.delivery_monthly set change_failure_rate_low = 0.9": (
+        "delivery_monthly",
+        "a_rate_lies_within_its_interval",
+    ),
+    "delete from marts.delivery_quarterly where quarter = (select max(quarter) from marts.delivery_quarterly)": (
+        "delivery_quarterly",
+        "every_quarter_is_present",
+    ),
+    "update marts.delivery_quarterly set incidents = incidents + 1": (
+        "delivery_quarterly",
+        "sums_are_those_of_the_days",
+    ),
+    "delete from marts.web_vitals_daily where day = (select min(day) from marts.web_vitals_daily)": (
+        "web_vitals_daily",
+        "every_measurement_in_raw_is_counted_once",
+    ),
+    "update marts.web_vitals_daily set good_page_views = good_page_views + 1 where rating = 'poor'": (
+        "web_vitals_daily",
+        "page_views_are_good_between_or_poor",
+    ),
+    "update marts.dim_services set valid_from = valid_from - 1 where valid_from > '1900-01-01'": (
+        "dim_services",
+        "a_service_has_one_owner_at_a_time",
+    ),
+    "delete from marts.dim_services where service = (select max(service) from marts.dim_services)": (
+        "dim_services",
+        "every_ownership_in_the_reference_data_is_here",
+    ),
+    "delete from marts.dim_teams where team = (select max(team) from marts.dim_teams)": (
+        "dim_teams",
+        "every_team_in_the_reference_data_is_here",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A small demo organisation, built by dbt, and a landing folder that brought something within the hour."""
+    folder = tmp_path_factory.mktemp("suites")
+    config = demo.write_installation(folder, DemoSource(kind="demo", days=120, sessions_per_day=10))
+    config.write_text(config.read_text(encoding="utf-8") + LANDING, encoding="utf-8")
+    settings = load_settings(config)
+    with Warehouse(settings).connect() as connection:
+        load_reference(connection, settings.reference_dir)
+        demo.extract(settings.sources[0], settings, connection)
+        connection.execute(LANDED)
+    subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "run", "--target-path", folder / "target", "--log-path", folder],
+        cwd=DBT_DIR,
+        env={**os.environ, "PLUMBLINE_WAREHOUSE": str(settings.warehouse_file)},
+        check=True,
+        capture_output=True,
+    )
+    return settings
+
+
+@pytest.fixture(scope="module")
+def sound(settings):
+    """The record of a gate run on the marts as they are, which were then published."""
+    record = run_gate(settings, TABLES)
+    assert record.passed, gate_summary(record)
+    publish(settings, TABLES)
+    return record
+
+
+@pytest.fixture(scope="module")
+def failures(settings, sound, tmp_path_factory):
+    """What the gate finds after all damage at once, by table and expectation."""
+    copy = settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("damaged")})
+    shutil.copytree(settings.published_dir, copy.published_dir)
+    shutil.copy(settings.warehouse_file, copy.warehouse_file)
+    with duckdb.connect(copy.warehouse_file) as connection:
+        for statement in DAMAGE:
+            (changed,) = connection.execute(statement).fetchone()
+            assert changed, f"damages nothing: {statement}"
+    return {(table.table, result.name): result for table, result in run_gate(copy, TABLES).failures()}
+
+
+def test_the_marts_of_the_demo_hold(sound):
+    assert {table.table for table in sound.tables} == set(TABLES)
+    assert all(table.fingerprint.rows for table in sound.tables)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_noticed_by_the_expectation_that_is_there_for_it(failures, damage):
+    assert "could not be evaluated" not in failures[DAMAGE[damage]].message
+    assert failures[DAMAGE[damage]].message != "holds"
+
+
+def test_no_expectation_fails_for_want_of_a_column(failures):
+    assert not [key for key, result in failures.items() if "could not be evaluated" in result.message]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_expectation_in_sql_says_what_it_holds(table):
+    for entry in load_suite(EXPECTATIONS_DIR / f"{table}.yaml").expectations:
+        assert entry.description or entry.columns, f"{table}: {entry.name} has no description"
+
+
+def test_every_published_table_has_a_suite(settings, sound):
+    manifest = json.loads(settings.manifest_file.read_text(encoding="utf-8"))
+    with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
+        marts = connection.sql(
+            "select table_name from duckdb_tables() where schema_name = 'marts' order by 1"
+        ).fetchall()
+    assert [table for (table,) in marts] == TABLES == list(manifest["tables"])
