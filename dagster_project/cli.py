@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 from rich.console import Console
 
-from dagster_project.errors import PlumblineError
+from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.settings import PROJECT_DIR, DemoSource, Settings, load_settings
 from dagster_project.warehouse import Warehouse
 
@@ -46,7 +47,11 @@ def demo(folder: Path, seed: int, days: int, sessions_per_day: int) -> None:
     """The same on a generated organisation, in a folder of its own."""
     from dagster_project.extract.demo import write_installation
 
-    source = DemoSource(kind="demo", seed=seed, days=days, sessions_per_day=sessions_per_day)
+    try:
+        source = DemoSource(kind="demo", seed=seed, days=days, sessions_per_day=sessions_per_day)
+    except ValidationError as error:
+        problems = [f"--{item['loc'][0].replace('_', '-')}: {item['msg']}" for item in error.errors()]
+        raise ConfigurationError("\n".join(problems)) from None
     _refresh(load_settings(write_installation(folder.resolve(), source)))
 
 

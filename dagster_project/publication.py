@@ -30,10 +30,11 @@ def publish(settings: Settings, tables: Sequence[str]) -> dict[str, Any]:
     holds the lock and has closed every connection to the build file. Raises GateRefused unless a passing gate record
     of this very build covers exactly these tables as they are now.
     """
-    record = _passing_record(settings, tables)
     staging = settings.published_dir / ".next"
+    # What a killed publication left.
+    shutil.rmtree(staging, ignore_errors=True)
+    record = _passing_record(settings, tables)
     try:
-        shutil.rmtree(staging, ignore_errors=True)
         (staging / "parquet").mkdir(parents=True)
         manifest = _manifest(record, _write(settings, record, staging))
         (staging / settings.manifest_file.name).write_text(json.dumps(manifest, indent=1), encoding="utf-8")

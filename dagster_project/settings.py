@@ -19,6 +19,8 @@ EXPECTATIONS_DIR = PROJECT_DIR / "expectations"
 DEFAULT_CONFIG = PROJECT_DIR / "plumbline.yaml"
 
 Environment = Literal[ENVIRONMENTS]
+# The gate refuses a build if its source has brought nothing new for so long; None: it never promised news.
+FreshnessHours = Annotated[float | None, Field(gt=0)]
 
 
 class Strict(BaseModel):
@@ -62,13 +64,7 @@ class Deployments(Strict):
         return self
 
 
-class Watched(Strict):
-    """A source that may promise news: the gate refuses a build if nothing new has been loaded for so many hours."""
-
-    freshness_hours: float | None = Field(default=None, gt=0)
-
-
-class GitSource(Watched):
+class GitSource(Strict):
     """A local clone. `service` names the service that its deployments belong to."""
 
     kind: Literal["git"]
@@ -77,6 +73,7 @@ class GitSource(Watched):
     deployments: tuple[Deployments, ...]
     default_branch: str | None = None
     change_size: bool = False
+    freshness_hours: FreshnessHours = None
 
     _resolve = field_validator("repository")(_relative_to_file)
 
@@ -92,7 +89,7 @@ class GitSource(Watched):
         return self.repository.name.removesuffix(".git") or self.repository.parent.name
 
 
-class LandingSource(Watched):
+class LandingSource(Strict):
     """Files to be picked up: one folder a table under `location`, a local folder or an object store URL."""
 
     kind: Literal["landing"]
@@ -100,6 +97,7 @@ class LandingSource(Watched):
     # A local file changed less than this ago may still be written.
     settle_seconds: float = Field(default=2.0, ge=0)
     maximum_line_bytes: int = Field(default=8 * 2**20, ge=1024)
+    freshness_hours: FreshnessHours = None
 
     @field_validator("location")
     @classmethod

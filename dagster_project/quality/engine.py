@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
@@ -80,7 +81,7 @@ class Validator:
         self._context = gx.get_context(mode="ephemeral", project_config=_context_config(self._docs_dir))
         self._source = self._context.data_sources.add_duckdb(
             self._file.stem,
-            connection_string=f"duckdb:///{self._file}",
+            connection_string=f"duckdb:///{quote(str(self._file))}",
             create_temp_table=False,
             kwargs={"connect_args": {"read_only": True}, "isolation_level": "AUTOCOMMIT"},
         )
@@ -143,7 +144,8 @@ def _context_config(docs_dir: Path) -> DataContextConfig:
                 "show_how_to_buttons": False,
                 "store_backend": {
                     "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(docs_dir),
+                    # An unescaped `$` would begin the name of a variable.
+                    "base_directory": str(docs_dir).replace("$", r"\$"),
                 },
                 "site_index_builder": {"class_name": "DefaultSiteIndexBuilder", "show_cta_footer": False},
             }

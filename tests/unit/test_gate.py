@@ -44,7 +44,10 @@ SUITES = {
             unexpected_rows_query: select 1 as difference where 1 <> 2
           - type: unexpected_rows_expectation
             name: sources_are_fresh
-            unexpected_rows_query: select source from source_freshness where freshness_hours < 48
+            key: [system]
+            unexpected_rows_query: |
+              select source as system from source_freshness
+              where expected_since between now()::timestamp - interval 25 hour and now()::timestamp - interval 24 hour
     """,
     "monthly": """
         key: [month]
@@ -108,9 +111,12 @@ def write_suites(folder: Path, *tables: str) -> Path:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """An installation whose candidate marts break every kind of expectation, and the record of its gate run."""
+    """An installation whose candidate marts break every kind of expectation, and the record of its gate run.
+
+    Its folder's name holds what connection strings, SQL and templates treat as their own.
+    """
     folder = tmp_path_factory.mktemp("broken")
-    settings = installation(folder / "installation", "broken-build", BROKEN)
+    settings = installation(folder / "o'brien's 50%41 ${x} {y}", "broken-build", BROKEN)
     settings.manifest_file.write_text(json.dumps({"tables": {"shrunken": {"rows": 21}, "fine": {"rows": 11}}}))
     return settings, run_gate(settings, TABLES, write_suites(folder / "expectations", *SUITES))
 
@@ -165,8 +171,8 @@ def test_a_missing_month_is_named(failures):
     assert sorted(sample["month"] for sample in result.sample) == ["2024-02-01", "2024-03-01"]
 
 
-def test_a_source_that_promised_news_is_known_to_the_queries(failures):
-    assert failures["deployments", "sources_are_fresh"].failing_rows == 1
+def test_a_query_knows_which_sources_promised_news_and_may_name_keys_of_its_own(failures):
+    assert failures["deployments", "sources_are_fresh"].message == "1 row fails, for example system=landing"
 
 
 def test_fewer_rows_than_the_previous_publication_allows_fail(broken, failures):
