@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -155,6 +156,18 @@ class Settings(Strict):
         if not self.reference_dir.is_absolute():
             object.__setattr__(self, "reference_dir", self.config_file.parent / self.reference_dir)
         return self
+
+    @field_validator("vars")
+    @classmethod
+    def _known_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+        if unknown := [name for name in value if name not in known]:
+            raise ValueError(f"{unknown[0]!r} is no variable of the dbt project; allowed: {', '.join(known)}")
+        try:
+            datetime.fromisoformat(str(value.get("as_of") or "2000-01-01"))
+        except ValueError:
+            raise ValueError(f"as_of: {value['as_of']!r} is no time; write it as 2026-07-01 00:00:00 (UTC)") from None
+        return value
 
     @property
     def warehouse_file(self) -> Path:

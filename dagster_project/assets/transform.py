@@ -63,7 +63,7 @@ def dbt_models(context: AssetExecutionContext, installation: Installation, dbt: 
     settings = installation.settings
     target = settings.data_dir / "dbt"
     # Unit tests judge the code, not the data; `make test` runs them.
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars)]
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars, default=str)]
     try:
         with stage("build models"):
             yield from dbt.cli(arguments, context=context, target_path=target).stream()

@@ -81,6 +81,8 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
         ),
         (VALID + "colour: red\n", "colour", "unknown key; allowed here: data_dir"),
         (VALID + "retention_days: soon\n", "retention_days", "valid integer"),
+        (VALID + "vars: {colour: red}\n", "vars", "'colour' is no variable of the dbt project; allowed: as_of"),
+        (VALID + "vars: {as_of: soon}\n", "vars", "as_of: 'soon' is no time"),
         (VALID.replace("data_dir: data\n", ""), "data_dir", "missing"),
         ("data_dir: [\n", "line 2", "not valid YAML"),
         ("just a text", "sources", "expected keys"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from dagster_project.extract.demo import organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
 from dagster_project.extract.demo.incidents import incidents_of
-from dagster_project.extract.demo.organisation import MEASURED_DAYS, PLANTED, Period, Truth
+from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
 from dagster_project.settings import DemoSource, Settings
 from dagster_project.warehouse import transaction
@@ -89,7 +90,13 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
 
     The same options write the same bytes. Data go to the folder itself.
     """
-    config = {"data_dir": ".", "reference_dir": "seeds", "sources": [source.model_dump()]}
+    config = {
+        "data_dir": ".",
+        "reference_dir": "seeds",
+        "sources": [source.model_dump()],
+        # A day after the record ends, when its last period is final.
+        "vars": {"as_of": f"{LAST_DAY + timedelta(days=2)}"},
+    }
     seeds = folder / config["reference_dir"]
     seeds.mkdir(parents=True, exist_ok=True)
     _write_csv(
