@@ -124,8 +124,8 @@ def contracts_page() -> str:
         f"{GENERATED}",
         "",
         "One folder a table under the landing location; NDJSON, CSV or Parquet. Times are ISO 8601, UTC where no",
-        "offset is given. `source` defaults to the source's name. Unknown fields are ignored. A row that breaks its contract",
-        "goes to `raw.quarantine` with every reason.",
+        "offset is given. `source` defaults to the source's name. Unknown fields are ignored. A row that breaks its",
+        "contract goes to `raw.quarantine` with every reason.",
     ]
     for table in (*RAW_TABLES, *REFERENCE_TABLES):
         lines += ["", f"## {table.qualified_name}", "", table.description, "", f"Key: `{', '.join(table.key)}`.", ""]

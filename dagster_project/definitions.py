@@ -35,7 +35,10 @@ defs = Definitions(
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],
     sensors=[landing_sensor(refresh)],
-    resources={"installation": Installation(), "dbt": DbtCliResource(project_dir=str(DBT_DIR), dbt_executable=str(DBT))},
+    resources={
+        "installation": Installation(),
+        "dbt": DbtCliResource(project_dir=str(DBT_DIR), dbt_executable=str(DBT)),
+    },
     # The multiprocess executor starts a process a step, about 11 s each.
     executor=in_process_executor,
 )

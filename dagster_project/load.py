@@ -8,14 +8,16 @@ quarantined breaks the contract, with every reason; or could not be parsed at al
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
-from dagster_project.contracts import MAXIMUM_TEXT_LENGTH, Column, Table
+from dagster_project.contracts import MAXIMUM_TEXT_LENGTH, Column, Rule, Table
 
 # A clock may be ahead by this much before a time counts as in the future.
 CLOCK_TOLERANCE = "interval 1 day"
@@ -79,7 +81,7 @@ class Batch:
 def load(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
-    rows: pl.DataFrame | str,
+    rows: pl.DataFrame | pa.RecordBatchReader | str,
     *,
     source: str,
     origin: str,
@@ -90,8 +92,8 @@ def load(
 ) -> Batch:
     """Upsert rows into a canonical table; call it inside a transaction.
 
-    rows: a frame, or a query over files, with any subset of the contract's columns, as text or in their own types;
-        person columns in the clear, since the statement that reads them hashes them.
+    rows: a frame, a stream of batches, or a query over files, with any subset of the contract's columns, as text or in
+        their own types; person columns in the clear, since the statement that reads them hashes them.
     source: value of the column `source` where a row has none.
     origin: the file or item that the rows come from; what it had in quarantine before is replaced.
     places: maps ascending 1-based row numbers to places a person can find.
@@ -99,11 +101,9 @@ def load(
     mirror: the rows are all that this source has for the table; stored rows of it that are gone are removed.
     retention_days: age in days from which rows of event tables are refused.
     """
-    if isinstance(rows, pl.DataFrame):
-        connection.register("frame", rows.to_arrow())
-        query = "from frame"
-    else:
-        query = rows
+    query = rows if isinstance(rows, str) else "from given"
+    if not isinstance(rows, str):
+        connection.register("given", rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows)
     connection.execute(
         f"create temp table incoming as {checked_rows(connection, table, query, source, retention_days)}"
     )
@@ -138,8 +138,8 @@ def load(
         ],
     )
     connection.execute("drop table incoming; drop table verdicts")
-    if isinstance(rows, pl.DataFrame):
-        connection.unregister("frame")
+    if not isinstance(rows, str):
+        connection.unregister("given")
     return batch
 
 
@@ -165,14 +165,13 @@ def checked_rows(
     }
     valid = {name: f"case when fault_{name} is null then {name} end" for name in names}
     faults = {column.name: _fault(column) for column in table.columns}
-    rules = {_quoted(rule.message): f"not ({rule.condition})" for rule in table.rules}
+    rules = {_broken(rule, names): rule.message for rule in table.rules}
     if table.is_event and retention_days is not None:
         message = f"{table.event_time}: older than the retention of {retention_days} days"
-        rules[_quoted(message)] = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
-    rules_broken = " or ".join(rules.values()) or "false"
-    messages = [f"fault_{name}" for name in names] + [
-        f"case when {condition} then {message} end" for message, condition in rules.items()
-    ]
+        rules[f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"] = message
+    rules_broken = " or ".join(rules) or "false"
+    messages = [f"fault_{name}" for name in names]
+    messages += [f"case when {condition} then {_quoted(message)} end" for condition, message in rules.items()]
     shown = ", ".join(
         f"'{name}': case when fault_{name} is not null or contains(cast({name} as varchar), '@') "
         f"then '{WITHHELD}' else cast({name} as varchar) end"
@@ -210,7 +209,8 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
     default = _quoted(source) if name == "source" and source is not None else "null"
     if given is None:
         return f"cast({default} as {column.duckdb_type}) as {name}, {default} is not null as given_{name}"
-    text = f"nullif(cast(input.{name} as varchar), '')"
+    is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
+    text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
     is_given = f"{text} is not null"
     match column.type:
         case _ if column.person:
@@ -302,6 +302,12 @@ def _fault(column: Column) -> str:
         faults.append((f"{name} < timestamp '1970-01-01'", "before 1970"))
     branches = " ".join(f"when {condition} then {_quoted(f'{name}: {message}')}" for condition, message in faults)
     return f"case {branches} end" if faults else "null"
+
+
+def _broken(rule: Rule, names: list[str]) -> str:
+    """The condition that a row breaks a rule, judged only where none of the columns in it is at fault itself."""
+    faults = [f"fault_{name}" for name in names if re.search(rf"\b{name}\b", rule.condition)]
+    return f"(not ({rule.condition}) and coalesce({', '.join(faults)}) is null)"
 
 
 def _judge(connection, table: Table) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
+from dagster_project.durable import replace_durably
 from dagster_project.errors import ConfigurationError
 
 SALT_VARIABLE = "PLUMBLINE_PEOPLE_SALT"
@@ -48,9 +50,10 @@ def people_of(data_dir: Path) -> People:
     file = data_dir / "people.salt"
     if not file.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        # Temporary files are readable by their owner alone; a process killed here leaves no half of a key.
+        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix="people.salt.", delete=False) as out:
             out.write(secrets.token_hex(32))
+        replace_durably(Path(out.name), file)
     salt = file.read_text(encoding="ascii").strip()
     if len(salt) < 16:
         raise ConfigurationError(f"{file}: damaged; restore it from a backup, or delete it and the warehouse with it")

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -103,9 +104,12 @@ class LandingSource(Strict):
     @field_validator("location")
     @classmethod
     def _resolve(cls, value: str, info: ValidationInfo) -> str:
-        if "://" in value:
-            return value
-        return str(_relative_to_file(Path(value), info))
+        if "://" not in value:
+            return str(_relative_to_file(Path(value), info))
+        parts = urlsplit(value)
+        if parts.password or parts.query:
+            raise ValueError("holds a password or a query; credentials are taken from the environment alone")
+        return value.rstrip("/")
 
     @property
     def name(self) -> str:
@@ -192,10 +196,6 @@ class Settings(Strict):
     @property
     def report_dir(self) -> Path:
         return self.data_dir / "report"
-
-    @property
-    def spool_dir(self) -> Path:
-        return self.data_dir / "spool"
 
 
 def config_file() -> Path:

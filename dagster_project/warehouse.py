@@ -48,9 +48,10 @@ create table if not exists raw.landing_files (
     name varchar not null,
     table_name varchar not null,
     bytes bigint not null,
+    version varchar not null,
     checksum varchar not null,
     status varchar not null,
-    batch_id varchar,
+    batch_id varchar not null,
     taken_at timestamp not null
 );
 create table if not exists raw.source_state (

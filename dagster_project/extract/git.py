@@ -121,22 +121,10 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
         return []
 
     graph, committed_at = repository.graph({tip, *(deployment.commit_sha for deployment in deployments)})
-    line = graph.first_parent_line(tip)
-    merge_commit = {commit: line[position] for commit, position in graph.earliest_reaching(line).items()}
     stored = _stored_merge_commits(connection, source.name) if before.get("reading") == reading else {}
     if not stored.keys() <= graph.parents.keys():
         stored = {}
-    new = [sha for sha in graph.parents if sha not in stored or stored[sha] != merge_commit.get(sha)]
-    # The pull request of a commit may stand in the message of its merge.
-    wanted = list(dict.fromkeys([*new, *(merge_commit[sha] for sha in new if sha in merge_commit)]))
-    commits = {
-        commit.sha: Commit(commit.authored_at, commit.author, read_message(commit.subject, commit.body))
-        for commit in repository.commits(wanted)
-    }
-    reverted = _reverted(repository, graph, commits)
-    sizes = repository.sizes([sha for sha in wanted if len(graph.parents[sha]) < 2]) if change_size else {}
-
-    changes = _changes(source.name, graph, committed_at, merge_commit, commits, sizes, reverted)
+    changes = _new_changes(repository, source.name, graph, committed_at, tip, stored, change_size)
     deployed, shipped = _shipped(graph, deployments)
     with transaction(connection):
         batches = [
@@ -315,6 +303,30 @@ def _shipped(graph: CommitGraph, deployments: Iterable[Deployment]) -> tuple[pl.
 # Changes
 
 
+def _new_changes(
+    repository: Repository,
+    name: str,
+    graph: CommitGraph,
+    committed_at: dict[str, int],
+    tip: str,
+    stored: dict[str, str | None],
+    change_size: bool,
+) -> pl.DataFrame:
+    """Rows of changes that are not stored, or were merged by another commit than `stored` says."""
+    line = graph.first_parent_line(tip)
+    merge_commit = {sha: line[position] for sha, position in graph.earliest_reaching(line).items()}
+    new = [sha for sha in graph.parents if sha not in stored or stored[sha] != merge_commit.get(sha)]
+    # The pull request of a commit may stand in the message of its merge.
+    wanted = list(dict.fromkeys([*new, *(merge_commit[sha] for sha in new if sha in merge_commit)]))
+    commits = {
+        commit.sha: Commit(commit.authored_at, commit.author, read_message(commit.subject, commit.body))
+        for commit in repository.commits(wanted)
+    }
+    reverted = _reverted(repository, graph, commits)
+    sizes = repository.sizes([sha for sha in wanted if len(graph.parents[sha]) < 2]) if change_size else {}
+    return _rows_of_changes(name, graph, committed_at, merge_commit, commits, sizes, reverted)
+
+
 def read_message(subject: str, body: str) -> Message:
     """What is kept of a commit's message: numbers, a type from a fixed list, and what it says that it reverts."""
     number = None
@@ -376,7 +388,7 @@ def _reverted(repository: Repository, graph: CommitGraph, commits: dict[str, Com
     return reverted
 
 
-def _changes(
+def _rows_of_changes(
     name: str,
     graph: CommitGraph,
     committed_at: dict[str, int],

@@ -1,4 +1,4 @@
-"""Files that other systems write → raw tables: one folder a table under a local folder or an object store.
+"""Files that other systems write → raw tables: one folder a table, in a local folder or an object store.
 
 A ledger (raw.landing_files) remembers what has been taken. Everything about one file, its rows, its quarantine and its
 ledger entry, commits together.
@@ -13,77 +13,191 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project.contracts import RAW_TABLES, TABLES
+from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.landing_formats import NO_ROWS, Content, Reading, Unreadable, readings
-from dagster_project.extract.landing_places import File, LocalFolder, ObjectStore, Place
+from dagster_project.extract.landing_formats import (
+    ALLOWED_ENDINGS,
+    LandedFile,
+    Reading,
+    UnreadableError,
+    format_of,
+    nothing,
+    readings,
+)
+from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
 from dagster_project.load import Batch, Fingerprint, Rejected, load
 from dagster_project.settings import LandingSource, Settings
 from dagster_project.warehouse import transaction
 
-FORMATS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-# Names that writers give to what is not finished, or not data.
+TABLES = {table.name: table for table in RAW_TABLES}
+# What writers call files that are not finished, or no data.
 IGNORED_STARTS = (".", "_")
 IGNORED_ENDS = (".tmp", ".part", ".partial")
 
 log = logging.getLogger(__name__)
 
 
-class _StillWritten(Exception):
-    """The file changed while it was read."""
-
-
 def extract(source: LandingSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
-    """Load every file that is new or has changed since it was taken, in the order of their names; one batch a file.
+    """Take every file that is new or has changed since it was taken, by name; one batch a file.
 
-    A changed file corrects its rows by key; rows that it no longer has stay. Raises ConfigurationError for a local
-    folder that does not exist, PlumblineError for an object store that does not answer.
+    A changed file corrects rows by their key; rows that it no longer has stay. Raises ConfigurationError for a local
+    folder that is not there, PlumblineError for an object store that does not answer.
     """
-    location = _portable(source.location, settings)
-    ledger = {
-        name: (size, version, checksum)
-        for name, size, version, checksum in connection.execute(
-            "select name, bytes, version, checksum from raw.landing_files where location = ?", [location]
-        ).fetchall()
-    }
+    place = _place(source)
+    offered, problems = _offered(place.files())
+    landing = _Landing(source, settings, connection, place)
+    for problem in problems:
+        log.warning("%s: %s", landing.location, problem)
+    new = [file for file in offered if not landing.has_taken(file)]
+    settled = place.settled(new)
+    for file in new:
+        if file not in settled:
+            log.warning("%s: left alone for now, since it is still being written", landing.origin(file))
     batches = []
-    with _place(source) as place:
-        found = place.files()
-        for problem in _problems(found):
-            log.warning("%s: %s", location, problem)
-        new = [file for file in _takeable(found) if ledger.get(file.name, ())[:2] != (file.size, file.version)]
-        for file in _settled(place, new, location):
-            taker = _Taker(connection, source, settings, place, file, location)
+    with private_folder(settings.data_dir) as spool:
+        for file in settled:
             try:
-                batch = taker.take(ledger.get(file.name))
+                batch = landing.take(file, spool)
+            except ChangedError:
+                log.warning("%s: left alone for now, since it changed while it was read", landing.origin(file))
             except OSError as error:
-                log.warning("%s/%s: left alone: %s", location, file.name, error.strerror or type(error).__name__)
-            except _StillWritten:
-                log.warning("%s/%s: left alone: it was changed while it was read", location, file.name)
+                log.warning(
+                    "%s: left alone, since it cannot be read: %s", landing.origin(file), error.strerror or error
+                )
             else:
                 batches += [batch] if batch else []
     return batches
 
 
 def list_files(source: LandingSource) -> list[File]:
-    """The files that a table's folder offers now, taken before or not, in the order of their names."""
-    with _place(source) as place:
-        return _takeable(place.files())
+    """The files that lie in the folders of tables, taken before or not, by name. Raises as extract does."""
+    return _offered(_place(source).files())[0]
 
 
-def _place(source: LandingSource) -> Place:
+def _place(source: LandingSource) -> LocalFolder | ObjectStore:
     if "://" in source.location:
         return ObjectStore(source.location)
     folder = Path(source.location)
     if not folder.is_dir():
         raise ConfigurationError(
-            f"{folder}: no such folder; create it, with one folder a table in it ({_tables()}), or correct "
-            "the location of the landing source"
+            f"{folder}: no such folder; create it, and in it a folder for each table that files are for "
+            f"({', '.join(TABLES)}), or correct the location of the landing source"
         )
     return LocalFolder(folder, source.settle_seconds)
 
 
 def _portable(location: str, settings: Settings) -> str:
-    """The location as the ledger names it: it stays the same when the whole installation is moved."""
+    """The location in words that stay true when the installation is moved as a whole."""
     return location if "://" in location else os.path.relpath(location, settings.config_file.parent)
+
+
+def _offered(files: list[File]) -> tuple[list[File], list[str]]:
+    """The files to be taken, by name; and a line for each that is neither that nor meant to be ignored."""
+    offered, problems = [], {}
+    for file in sorted(files, key=lambda file: file.name):
+        folder, *rest = file.name.split("/")
+        if any(part.startswith(IGNORED_STARTS) or part.endswith(IGNORED_ENDS) for part in (folder, *rest)):
+            continue
+        if not file.name.isprintable():
+            problems[file.name] = f"{file.name!a} is left alone, since its name cannot be printed; rename it"
+        elif not rest:
+            problems[folder] = f"{folder} is left alone; put it into the folder of its table: {', '.join(TABLES)}"
+        elif folder not in TABLES:
+            problems[folder] = f"{folder}/ is left alone, since no table is called so; allowed: {', '.join(TABLES)}"
+        elif format_of(file.name) is None:
+            problems[file.name] = f"{file.name} is left alone, since its ending is unknown; allowed: {ALLOWED_ENDINGS}"
+        else:
+            offered.append(file)
+    return offered, list(problems.values())
+
+
+class _Landing:
+    """One location and its part of the ledger."""
+
+    def __init__(
+        self,
+        source: LandingSource,
+        settings: Settings,
+        connection: duckdb.DuckDBPyConnection,
+        place: LocalFolder | ObjectStore,
+    ) -> None:
+        self._source = source
+        self._retention_days = settings.retention_days
+        self._connection = connection
+        self._place = place
+        self.location = _portable(source.location, settings)
+        rows = connection.execute(
+            "select name, bytes, version, checksum from raw.landing_files where location = ?", [self.location]
+        ).fetchall()
+        self._taken = {File(name, size, version) for name, size, version, _ in rows}
+        self._checksums = {name: checksum for name, *_, checksum in rows}
+
+    def origin(self, file: File) -> str:
+        return f"{self.location}/{file.name}"
+
+    def has_taken(self, file: File) -> bool:
+        return file in self._taken
+
+    def take(self, file: File, spool: Path) -> Batch | None:
+        """Load one file, unless it holds what was taken before. Raises ChangedError, having kept nothing of it."""
+        with self._place.fetch(file, spool) as path:
+            checksum = _checksum(path)
+            if self._checksums.get(file.name) == checksum:
+                self._note_version(file)
+                return None
+            table = TABLES[file.name.split("/")[0]]
+            landed = LandedFile(
+                path, self.origin(file), file.name, table, *format_of(file.name), self._source.maximum_line_bytes
+            )
+            try:
+                batch = self._load(file, checksum, landed)
+            except UnreadableError as error:
+                refused = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
+                batch = self._commit(file, checksum, table, refused, "refused")
+                log.warning("%s: refused: %s", self.origin(file), error)
+            if batch.read == 0:
+                log.warning("%s: empty", self.origin(file))
+            return batch
+
+    def _load(self, file: File, checksum: str, landed: LandedFile) -> Batch:
+        for reading in readings(landed, self._connection):
+            try:
+                return self._commit(file, checksum, landed.table, reading, "taken")
+            except duckdb.Error as error:
+                failure = error
+        raise failure
+
+    def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str) -> Batch:
+        with transaction(self._connection):
+            batch = load(
+                self._connection,
+                table,
+                reading.rows,
+                source=self._source.name,
+                origin=self.origin(file),
+                places=reading.places,
+                rejected=reading.rejected,
+                retention_days=self._retention_days,
+            )
+            self._connection.execute(
+                "delete from raw.landing_files where location = ? and name = ?", [self.location, file.name]
+            )
+            status = status if batch.read else "empty"
+            self._connection.execute(
+                "insert into raw.landing_files values (?, ?, ?, ?, ?, ?, ?, ?, now()::timestamp)",
+                [self.location, file.name, table.name, file.size, file.version, checksum, status, batch.batch_id],
+            )
+            self._place.demand_unchanged(file)
+        return batch
+
+    def _note_version(self, file: File) -> None:
+        self._place.demand_unchanged(file)
+        self._connection.execute(
+            "update raw.landing_files set version = ? where location = ? and name = ?",
+            [file.version, self.location, file.name],
+        )
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

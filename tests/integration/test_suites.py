@@ -60,6 +60,18 @@ DAMAGE = {
         "fct_deployments",
         "expect_status_to_be_in_set",
     ),
+    "update marts.fct_deployments set service = 'nobodys' where production_sequence = 11": (
+        "fct_deployments",
+        "every_service_is_in_the_reference_data",
+    ),
+    "update marts.fct_incidents set service = 'nobodys' where attribution is null": (
+        "fct_incidents",
+        "every_service_is_in_the_reference_data",
+    ),
+    "update marts.web_vitals_daily set service = 'nobodys' where device_class = 'tablet'": (
+        "web_vitals_daily",
+        "every_service_is_in_the_reference_data",
+    ),
     "insert into marts.fct_changes from marts.fct_changes limit 1": (
         "fct_changes",
         "expect_compound_columns_to_be_unique",

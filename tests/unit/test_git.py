@@ -682,6 +682,31 @@ def test_a_late_quoted_revert_finds_a_commit_read_long_ago(clone, warehouse):
     assert changes(warehouse, "reverts_commit_sha") == {target: None, revert: target}
 
 
+def test_a_new_tag_without_a_real_time_is_noticed_though_it_is_no_deployment(clone, warehouse):
+    line = clone.line(1)
+    clone.branch("main", line[-1])
+    clone.deploy(line[-1], 30)
+    settings = configure(clone)
+    extract(settings, warehouse)
+    clone.tag("v20241301", line[-1])
+    extract(settings, warehouse)
+    assert quarantine(warehouse) == {"tag v20241301": "finished_at: no date of 8, 12 or 14 digits"}
+
+
+def test_a_quarantined_commit_of_a_known_merge_stays_in_quarantine(clone, warehouse):
+    base = clone.commit()
+    ahead = clone.commit(base, authored=FUTURE)
+    merge = clone.commit(base, ahead, message="Merge pull request #5 from a/b")
+    clone.branch("main", merge)
+    clone.deploy(merge, 30)
+    settings = configure(clone)
+    extract(settings, warehouse)
+    clone.branch("main", clone.commit(merge))
+    extract(settings, warehouse)
+    assert quarantine(warehouse) == {f"commit {ahead}": "authored_at: in the future"}
+    assert content(warehouse) == fresh(settings)
+
+
 def test_a_new_reading_of_commits_reads_all_of_them_again(clone, warehouse, read_commits, monkeypatch):
     line = clone.line(3)
     clone.branch("main", line[-1])
@@ -817,6 +842,7 @@ def test_settings_of_users_and_replacements_change_nothing(clone, warehouse, mon
     )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     other = clone.commit(message="a replacement", files={"x": b"x"})
     clone.git("replace", line[0], other)

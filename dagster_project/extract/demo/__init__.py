@@ -93,9 +93,9 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     config = {
         "data_dir": ".",
         "reference_dir": "seeds",
-        "sources": [source.model_dump()],
         # A day after the record ends, when its last period is final.
         "vars": {"as_of": f"{LAST_DAY + timedelta(days=2)}"},
+        "sources": [source.model_dump()],
     }
     seeds = folder / config["reference_dir"]
     seeds.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,3 @@
-{%- if var('as_of') is not none -%}
-
-select cast('{{ var("as_of") }}' as timestamp) as as_of
-
-{%- else -%}
-
 -- A change counts by when it was merged or committed: an author's own clock may be years ahead.
 with latest_events as (
 
@@ -23,6 +17,10 @@ with latest_events as (
 
 )
 
-select max(latest_at) as as_of from latest_events
-
-{%- endif %}
+-- Depends on the same tables with and without the var, so that Dagster's graph stays true.
+select
+    coalesce(
+        {% if var('as_of') is not none %}cast('{{ var("as_of") }}' as timestamp){% else %}cast(null as timestamp){% endif %},
+        max(latest_at)
+    ) as as_of
+from latest_events

@@ -1,0 +1,473 @@
+"""Landing files → rows for load(): a fast way inside DuckDB, and a careful one that loses no good row of a bad file.
+
+DuckDB's `ignore_errors` drops good neighbours of a bad line. So a file with any error is read again line by line: its
+good lines stream through memory into the same load, its bad ones are rejected with their place.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import io
+import json
+import logging
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from dagster_project.contracts import Table
+from dagster_project.load import Fingerprint, Rejected
+
+ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+ALLOWED_ENDINGS = ".ndjson, .jsonl, .csv, each also with .gz or .zst behind it; .parquet"
+CHUNK_BYTES = 2**20
+ROWS_A_BATCH = 10_000
+# DuckDB's default and least; the lines above maximum_line_bytes are found beforehand.
+DUCKDB_OBJECT_BYTES = 16 * 2**20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Row = dict[str, str | None]
+
+log = logging.getLogger(__name__)
+
+
+class UnreadableError(Exception):
+    """The file as a whole is not what its ending says; the text is the reason, without anything of its content."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file to read: where it lies now, where it comes from, its name in places, and what it is."""
+
+    path: Path
+    origin: str
+    name: str
+    table: Table
+    format: str
+    compression: str
+    maximum_line_bytes: int
+
+    @property
+    def columns(self) -> list[str]:
+        return [column.name for column in self.table.columns]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a file: arguments of load()."""
+
+    rows: str | pa.RecordBatchReader
+    places: Callable[[Sequence[int]], list[str]] = lambda numbers: []
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line without its end; `problem` is what is wrong with it before anyone looks inside."""
+
+    number: int
+    offset: int
+    content: bytes | Fingerprint
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One CSV record; the header is number 0."""
+
+    number: int
+    content: bytes | Fingerprint
+    values: list[str]
+    problem: str | None = None
+
+
+def format_of(name: str) -> tuple[str, str] | None:
+    """(format, compression) by the ending of a name; None if the ending is not allowed."""
+    path = Path(name.lower())
+    compression = COMPRESSIONS.get(path.suffix, "none")
+    ending = path.suffix if compression == "none" else path.with_suffix("").suffix
+    if ending not in ENDINGS or (ending == ".parquet" and compression != "none"):
+        return None
+    return ENDINGS[ending], compression
+
+
+def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+    """The ways to read a file, the fastest first; the next one is for a file in which DuckDB has found an error.
+
+    Raises UnreadableError if the file is not what its ending says.
+    """
+    if file.path.stat().st_size == 0:
+        yield nothing()
+    elif file.format == "parquet":
+        yield from _parquet(file, connection)
+    elif file.format == "csv":
+        yield from _csv(file)
+    else:
+        yield from _ndjson(file)
+
+
+def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
+    """A reading without a row."""
+    return Reading("select null as source limit 0", rejected=list(rejected))
+
+
+def _careful(
+    file: LandedFile, rows: Callable[[list[Rejected]], Iterator[tuple[str, Row]]], rejected: list[Rejected]
+) -> Reading:
+    """The good rows, each with its place, as a stream that fills `rejected` on its way."""
+    values = (row for _, row in rows(rejected))
+    first = list(islice(values, 1))
+    if not first:
+        return nothing(rejected)
+    schema = pa.schema([(name, pa.string()) for name in file.columns])
+
+    def batches(values: Iterator[Row]) -> Iterator[pa.RecordBatch]:
+        while some := list(islice(values, ROWS_A_BATCH)):
+            yield pa.record_batch(
+                [pa.array([row.get(name) for row in some], pa.string()) for name in schema.names], schema
+            )
+
+    return Reading(
+        pa.RecordBatchReader.from_batches(schema, batches(chain(first, values))),
+        lambda numbers: _nth((place for place, _ in rows([])), numbers),
+        rejected,
+    )
+
+
+def _nth(places: Iterator[str], numbers: Sequence[int]) -> list[str]:
+    wanted = set(numbers)
+    return [place for number, place in enumerate(islice(places, max(numbers, default=0)), start=1) if number in wanted]
+
+
+def _duckdb_path(path: Path) -> str:
+    return "'" + glob.escape(str(path)).replace("'", "''") + "'"
+
+
+# NDJSON
+
+
+def _ndjson(file: LandedFile) -> Iterator[Reading]:
+    # DuckDB refuses a byte order mark.
+    if _is_whole(file) and not _has_mark(file):
+        columns = ", ".join(f"{name}: 'VARCHAR'" for name in file.columns)
+        yield Reading(
+            f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
+            f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
+            f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
+            lambda numbers: _nth((_json_place(file, line) for line in _filled_lines(file)), numbers),
+        )
+    rejected: list[Rejected] = []
+    reading = _careful(file, lambda rejected: _json_rows(file, rejected), rejected)
+    if isinstance(reading.rows, str):
+        beginning = next((line.content for line in _filled_lines(file)), b"{}")
+        if isinstance(beginning, bytes) and not re.match(rb"\s*\{.", beginning):
+            raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
+    yield reading
+
+
+def _json_place(file: LandedFile, line: Line) -> str:
+    return f"{file.name}:{line.number} (byte {line.offset})"
+
+
+def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[str, Row]]:
+    columns = set(file.columns)
+    for line in _filled_lines(file):
+        place = _json_place(file, line)
+        try:
+            if line.problem:
+                raise ValueError(line.problem)
+            row = _json_row(line.content, columns)
+        except ValueError as error:
+            rejected.append(Rejected(place, str(error), line.content))
+        else:
+            yield place, row
+
+
+class _Pairs(list):
+    """The pairs of a JSON object, so that a name given twice is seen."""
+
+
+def _json_row(content: bytes, columns: set[str]) -> Row:
+    """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
+    try:
+        pairs = json.loads(content.decode(), object_pairs_hook=_Pairs, parse_int=_json_integer, parse_constant=str)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
+    except json.JSONDecodeError as error:
+        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+            raise ValueError("not a JSON object: the line breaks off") from None
+        raise ValueError(f"not a JSON object: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("not a JSON object: nested too deeply") from None
+    if not isinstance(pairs, _Pairs):
+        raise ValueError("not a JSON object")
+    row: Row = {}
+    for name, value in pairs:
+        if name in columns:
+            if name in row:
+                raise ValueError(f"{name}: stands twice in the object")
+            row[name] = _json_text(value)
+    if not _is_unicode(row.values()):
+        raise ValueError("not a JSON object: half a surrogate pair")
+    return row
+
+
+def _json_integer(digits: str) -> int | float:
+    # DuckDB reads what does not fit into 64 bits as a float.
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def _json_text(value) -> str | None:
+    """What DuckDB makes of a JSON value in a text column; of a structure only that it is one, since none is allowed."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return repr(value)
+        case _:
+            return "[]"
+
+
+def _is_unicode(texts) -> bool:
+    try:
+        "".join(filter(None, texts)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# CSV
+
+
+def _csv(file: LandedFile) -> Iterator[Reading]:
+    """One dialect: commas, double quotes, a header row; blanks around a value are not part of it."""
+    is_whole = _is_whole(file)
+    first_line = next(_lines(file), None)
+    header = next(_csv_records(file), None)
+    if header is None:
+        yield nothing()
+        return
+    if header.problem:
+        raise UnreadableError(f"its first row, the header, cannot be read: {header.problem}")
+    names = [name.strip() for name in header.values]
+    known = _known_columns(file, names)
+    # DuckDB takes the first line for the header, and an empty line for a row if there is but one column.
+    if is_whole and first_line.content.strip() and len(names) > 1:
+        columns = ", ".join(f"'{index}': 'VARCHAR'" for index in range(len(names)))
+        values = ", ".join(f'trim("{names.index(name)}") as {name}' for name in known)
+        yield Reading(
+            f"select {values} from read_csv({_duckdb_path(file.path)}, auto_detect = false, header = true, "
+            f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}}, compression = '{file.compression}', "
+            "hive_partitioning = false)",
+            lambda numbers: [_row_place(file, number) for number in numbers],
+        )
+    rejected: list[Rejected] = []
+    yield _careful(file, lambda rejected: _csv_rows(file, names, known, rejected), rejected)
+
+
+def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
+    """The names that the table has. Raises UnreadableError if there is none of them, or one stands there twice."""
+    known = [name for name in names if name in file.columns]
+    if not known:
+        raise UnreadableError(f"it names none of the columns of raw.{file.table.name}: {', '.join(file.columns)}")
+    if twice := [name for name in known if known.count(name) > 1]:
+        raise UnreadableError(f"it names the column {twice[0]} twice")
+    if unknown := sorted(set(names) - set(known)):
+        log.warning("%s: columns ignored, since raw.%s has none: %s", file.origin, file.table.name, ", ".join(unknown))
+    return known
+
+
+def _row_place(file: LandedFile, number: int) -> str:
+    return f"{file.name}: row {number}"
+
+
+def _csv_rows(
+    file: LandedFile, names: list[str], known: list[str], rejected: list[Rejected]
+) -> Iterator[tuple[str, Row]]:
+    positions = {name: names.index(name) for name in known}
+    for record in islice(_csv_records(file), 1, None):
+        place = _row_place(file, record.number)
+        if record.problem:
+            rejected.append(Rejected(place, record.problem, record.content))
+        else:
+            yield place, {name: record.values[position].strip(" ") for name, position in positions.items()}
+
+
+def _csv_records(file: LandedFile) -> Iterator[Record]:
+    """Header and rows. Of a record that cannot be read only the first line is given up: a stray quote would else
+    swallow the good lines after it."""
+    lines = _lines(file)
+    again: deque[Line] = deque()
+    number, width = 0, None
+
+    def texts(taken: list[Line]) -> Iterator[str]:
+        while line := again.popleft() if again else next(lines, None):
+            taken.append(line)
+            if line.problem:
+                return
+            yield line.content.decode(errors="surrogateescape") + "\n"
+
+    while True:
+        taken: list[Line] = []
+        values, problem = [], None
+        try:
+            values = next(csv.reader(texts(taken), strict=True, skipinitialspace=True), [])
+        except csv.Error as error:
+            problem = f"not CSV: {error}"
+        if not taken:
+            return
+        if not any(values) and _is_blank(taken[0]):
+            continue
+        width = width or len(values)
+        if len(values) == width + 1 and not values[-1]:
+            values.pop()
+        problem = (
+            taken[0].problem
+            or problem
+            or (None if len(values) == width else f"{len(values)} fields under {width} columns")
+            or (None if _is_unicode(values) else "invalid UTF-8")
+        )
+        if problem:
+            again.extendleft(reversed(taken[1:]))
+            taken = taken[:1]
+        content = taken[0].content if len(taken) == 1 else b"\n".join(line.content for line in taken)
+        yield Record(number, content, values, problem)
+        number += 1
+
+
+# Parquet
+
+
+def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+    table = f"read_parquet({_duckdb_path(file.path)}, binary_as_string = true, hive_partitioning = false)"
+    try:
+        names = [name for name, *_ in connection.sql(f"describe from {table}").fetchall()]
+    except duckdb.Error:
+        raise UnreadableError("not Parquet, or damaged") from None
+    known = ", ".join(_known_columns(file, names))
+    yield Reading(f"select {known} from {table}", lambda numbers: [_row_place(file, number) for number in numbers])
+    try:
+        connection.execute(f"select max(hash({known})) from {table}")
+    except duckdb.Error:
+        raise UnreadableError("damaged Parquet") from None
+
+
+# Bytes
+
+
+class _Content(io.RawIOBase):
+    """The decompressed bytes of a file up to its end, or to where compressed data break off: then `breaks_off`."""
+
+    def __init__(self, file: LandedFile) -> None:
+        self.breaks_off = False
+        self._file = file
+        self._position = 0
+        self._largest_piece = CHUNK_BYTES
+        self._stream = self._open()
+
+    def _open(self) -> pa.NativeFile:
+        compression = None if self._file.compression == "none" else self._file.compression
+        return pa.input_stream(str(self._file.path), compression=compression)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        try:
+            piece = self._stream.read(min(len(buffer), self._largest_piece))
+        except OSError as error:
+            if "Truncated" not in str(error):
+                raise
+            if self._largest_piece == 1:
+                self.breaks_off = True
+                return 0
+            # Arrow drops what it has decoded of the piece in which the input ends: go there again, byte by byte.
+            self._largest_piece = 1
+            self._stream = self._open()
+            for start in range(0, self._position, CHUNK_BYTES):
+                self._stream.read(min(CHUNK_BYTES, self._position - start))
+            return self.readinto(buffer)
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _open(file: LandedFile) -> io.BufferedReader:
+    return io.BufferedReader(_Content(file), CHUNK_BYTES)
+
+
+def _has_mark(file: LandedFile) -> bool:
+    with _open(file) as stream:
+        return stream.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
+
+
+def _is_whole(file: LandedFile) -> bool:
+    """Whether no line is too long and compressed data do not break off, which DuckDB takes for the end of the file.
+
+    Raises UnreadableError for compressed data that are damaged.
+    """
+    length = 0
+    with _open(file) as stream:
+        try:
+            # Only a line that crosses the border of two pieces can be longer than a piece.
+            while piece := stream.read(min(CHUNK_BYTES, file.maximum_line_bytes)):
+                end = piece.find(b"\n")
+                if length + (len(piece) if end < 0 else end) > file.maximum_line_bytes:
+                    return False
+                length = length + len(piece) if end < 0 else len(piece) - piece.rfind(b"\n") - 1
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise UnreadableError(f"not {file.compression}, or damaged") from None
+        return not stream.raw.breaks_off
+
+
+def _filled_lines(file: LandedFile) -> Iterator[Line]:
+    return (line for line in _lines(file) if not _is_blank(line))
+
+
+def _is_blank(line: Line) -> bool:
+    return line.problem is None and not line.content.strip()
+
+
+def _lines(file: LandedFile) -> Iterator[Line]:
+    """All lines. Of one that is too long, only the fingerprint is kept."""
+    maximum = file.maximum_line_bytes
+    with _open(file) as stream:
+        number = offset = 0
+        piece = b"\n"
+        while piece.endswith(b"\n"):
+            piece = stream.readline(maximum + 1)
+            length, problem = len(piece), None
+            content: bytes | Fingerprint = piece.removesuffix(b"\n")
+            if len(content) > maximum:
+                digest = hashlib.sha256(content)
+                while piece and not piece.endswith(b"\n"):
+                    piece = stream.readline(CHUNK_BYTES)
+                    digest.update(piece.removesuffix(b"\n"))
+                    length += len(piece)
+                content = Fingerprint(length - piece.endswith(b"\n"), digest.hexdigest())
+                problem = f"longer than {maximum:,} bytes"
+            elif stream.raw.breaks_off and not piece.endswith(b"\n"):
+                problem = "the compressed file breaks off here"
+            elif not piece:
+                return
+            number += 1
+            if number == 1 and isinstance(content, bytes):
+                content = content.removeprefix(BYTE_ORDER_MARK)
+            yield Line(number, offset, content, problem)
+            offset += length

@@ -1,0 +1,129 @@
+"""`make bench`: how long the path takes, each figure beside a baseline of the same run, since machines are noisy."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+
+PLUMBLINE = Path(sys.executable).with_name("plumbline")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+TAGS = r"production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)"
+BEACONS = 1_000_000
+
+
+def seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def show(what: str, took: float, baseline: str = "", baseline_took: float = 0.0) -> None:
+    ratio = f"{took / baseline_took:6.2f} × {baseline} ({baseline_took:.1f} s)" if baseline else ""
+    print(f"{what:<58} {took:7.1f} s  {ratio}", flush=True)
+
+
+def plumbline(config: Path, *arguments: str) -> float:
+    command = [PLUMBLINE, "--config", config, *(arguments or ("run",))]
+    return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+
+def installation(folder: Path, sources: list[dict], service: str) -> Path:
+    (folder / "seeds").mkdir(parents=True)
+    header = "service,team,component_kind,repository,valid_from,valid_to\n"
+    (folder / "seeds/services.csv").write_text(f"{header}{service},shop,frontend,,,\n", encoding="utf-8")
+    (folder / "seeds/teams.csv").write_text("team,parent,time_zone\nshop,,UTC\n", encoding="utf-8")
+    (folder / "landing").mkdir()
+    config = folder / "plumbline.yaml"
+    config.write_text(json.dumps({"data_dir": "data", "sources": sources}), encoding="utf-8")
+    return config
+
+
+def whole_path(folder: Path) -> None:
+    """Sources to report, beside the same command on empty tables (start-up)."""
+    landing = {"kind": "landing", "location": "landing"}
+    empty = plumbline(installation(folder / "empty", [landing], "web"))
+    show("plumbline run, no data", empty)
+    demo = folder / "demo"
+    for occasion in ("first", "again"):
+        show(f"plumbline demo, {occasion}", plumbline(demo, "demo", "--folder", str(demo)), "no data", empty)
+    script = SHARED / "real/storefront/make_git_repo.py"
+    if not script.exists():
+        print("storefront history: not beside this checkout, left out")
+        return
+    repository = folder / "storefront.git"
+    subprocess.run([sys.executable, script, repository], check=True)
+    source = {"kind": "git", "repository": str(repository), "service": "storefront-web"}
+    source["deployments"] = {"tags": TAGS, "environment": "production"}
+    config = installation(folder / "storefront", [source], "storefront-web")
+    for occasion in ("first", "again"):
+        show(f"plumbline run, storefront history, {occasion}", plumbline(config), "no data", empty)
+    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"largest process of all of these: {kilobytes / 2**20:.2f} GiB")
+    git_source(folder, repository, source)
+
+
+def git_source(folder: Path, repository: Path, source: dict) -> None:
+    """The git source alone, beside git's own listing of the same commits."""
+    from dagster_project.extract.git import extract
+    from dagster_project.settings import load_settings
+    from dagster_project.warehouse import Warehouse
+
+    log = ["git", "-C", repository, "log", "--all", "--format=%H %P %at %ct %ae%n%B"]
+    listing = seconds(lambda: subprocess.run(log, check=True, stdout=subprocess.DEVNULL))
+    settings = load_settings(installation(folder / "git", [source], "storefront-web"))
+    for occasion in ("first", "again"):
+        with Warehouse(settings).connect() as connection:
+            took = seconds(lambda connection=connection: extract(settings.sources[0], settings, connection))
+        show(f"git source, storefront history, {occasion}", took, "git log", listing)
+
+
+def landing_source(folder: Path) -> None:
+    """Beacons from NDJSON into raw.rum_events, beside DuckDB's bare `create table as` of the same file."""
+    from dagster_project.contracts import RUM_EVENTS
+    from dagster_project.extract.landing import extract
+    from dagster_project.settings import load_settings
+    from dagster_project.warehouse import Warehouse
+
+    landing = {"kind": "landing", "location": "landing", "settle_seconds": 0}
+    settings = load_settings(installation(folder / "beacons", [landing], "web"))
+    file = folder / "beacons/landing/rum_events/beacons.ndjson"
+    file.parent.mkdir()
+    with duckdb.connect() as connection:
+        connection.execute(f"""
+            copy (
+                select 'web' as service, timestamp '2024-01-01' + to_seconds(range) as occurred_at,
+                    'vital' as event_type, md5((range // 8)::varchar) as session_id, 'p' || range % 8 as page_view_id,
+                    '/products/:slug' as route, '1.' || range // 10000 as release, 'mobile' as device_class,
+                    'LCP' as metric_name, md5(range::varchar) as metric_id, random() * 4000 as metric_value
+                from range({BEACONS})
+            ) to '{file}' (format json)
+        """)
+    columns = {column.name: "VARCHAR" for column in RUM_EVENTS.columns}
+
+    def bare() -> None:
+        with duckdb.connect(folder / "bare.duckdb") as connection:
+            connection.execute(f"create table bare as from read_json('{file}', columns = {columns})")
+
+    baseline = seconds(bare)
+    with Warehouse(settings).connect() as connection:
+        took = seconds(lambda: extract(settings.sources[0], settings, connection))
+        assert connection.sql("select count(*) from raw.rum_events").fetchone() == (BEACONS,)
+    show(f"landing source, {BEACONS:,} beacons", took, "create table as", baseline)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole_path(Path(folder))
+        landing_source(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
