@@ -71,7 +71,7 @@ class GitSource(Strict):
 
     kind: Literal["git"]
     repository: Path
-    service: str
+    service: str = Field(min_length=1)
     deployments: tuple[Deployments, ...]
     default_branch: str | None = None
     change_size: bool = False

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import LANDING, installation, run, write_history
 
 from dagster_project.settings import Settings, load_settings
 from dagster_project.warehouse import Warehouse
@@ -44,3 +45,14 @@ def storefront(tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("storefront") / "storefront.git"
     subprocess.run([sys.executable, script, target], check=True)
     return target
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory) -> Path:
+    """plumbline.yaml of a small installation after one undisturbed run."""
+    folder = tmp_path_factory.mktemp("shop")
+    config = installation(folder, LANDING)
+    write_history(folder)
+    code, output = run(config)
+    assert code == 0, output
+    return config

@@ -6,7 +6,7 @@ import stat
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.errors import ConfigurationError
@@ -19,8 +19,12 @@ def key_of(person: str | None, salt: bytes) -> str | None:
         return connection.execute("select person_key(?)", [person]).fetchone()[0]
 
 
+LOWER_CASE = st.characters(exclude_categories=["Cs"]).filter(lambda character: character == character.lower())
+
+
+@settings(deadline=None, max_examples=50)
 @given(
-    person=st.text(st.characters(exclude_categories=["Cs", "Lu", "Lt"]), min_size=1).filter(lambda text: text.strip(" ")),
+    person=st.text(LOWER_CASE, min_size=1).filter(lambda text: text.strip(" ")),
     salt=st.binary(min_size=1, max_size=200),
 )
 def test_a_key_is_the_hmac_of_the_person(person, salt):

@@ -59,7 +59,11 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "key", "says"),
     [
-        (VALID.replace("    service:", "    colour: red\n    service:"), "sources[0].colour", "unknown key; allowed here: kind, repository"),
+        (
+            VALID.replace("    service:", "    colour: red\n    service:"),
+            "sources[0].colour",
+            "unknown key; allowed here: kind, repository",
+        ),
         (VALID.replace("    service: storefront-web\n", ""), "sources[0].service", "missing"),
         (VALID.replace("kind: git", "kind: gti"), "sources[0].kind", "allowed: git, landing, demo"),
         (VALID.replace("kind: git", "sort: git"), "sources[0].kind", "missing; allowed: git, landing, demo"),

@@ -87,7 +87,9 @@ def test_a_file_that_is_no_database_is_named_with_what_to_do(settings):
 
 def test_a_build_file_opened_by_another_program_is_named(settings):
     with Warehouse(settings).connect():
-        script = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.readline()"
+        script = (
+            "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.readline()"
+        )
     with subprocess.Popen(
         [sys.executable, "-c", script, settings.warehouse_file],
         stdin=subprocess.PIPE,

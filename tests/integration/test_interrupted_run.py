@@ -1,0 +1,28 @@
+"""Runs that are killed, and runs that meet."""
+
+from __future__ import annotations
+
+from running import LANDING, checksums, copy_of, installation, kill_at, run, start, write_history
+
+
+def test_killed_at_every_stage_the_next_run_ends_in_the_same_marts(shop, tmp_path):
+    config = installation(tmp_path / "killed", LANDING)
+    write_history(config.parent)
+    for stage in ("extract landing", "build models", "gate", "publish"):
+        kill_at(config, stage)
+    code, output = run(config)
+    assert code == 0, output
+    assert checksums(config) == checksums(shop)
+
+
+def test_of_two_runs_at_once_the_second_ends_with_one_clear_line(shop, tmp_path):
+    config = copy_of(shop, tmp_path)
+    first = start(config, "run")
+    assert any(line.startswith("extract") for line in first.stdout)
+    code, output = run(config)
+    assert code == 1
+    assert f"process {first.pid}" in output
+    assert len(output.strip().splitlines()) == 1
+    first.communicate()
+    assert first.returncode == 0
+    assert checksums(config) == checksums(shop)
