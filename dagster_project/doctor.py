@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import duckdb
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from rich.console import Console
 
 from dagster_project.errors import PlumblineError
 from dagster_project.extract import landing
-from dagster_project.extract.git import repository_of
+from dagster_project.extract.git import open_clone
 from dagster_project.people import SALT_VARIABLE
 from dagster_project.reference import load_reference
-from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, load_settings
-from dagster_project.warehouse import Warehouse, create_tables
+from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, Source, load_settings
+from dagster_project.warehouse import Warehouse, scratch
 
 MINIMUM_FREE_BYTES = 2**30
 
@@ -45,7 +44,7 @@ def diagnose(config: Path | None = None) -> list[Finding]:
         return [*findings, Finding("configuration", problem=str(error), exit_code=error.exit_code)]
     findings.append(Finding("configuration", str(settings.config_file)))
     findings += [
-        _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source))
+        _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source, settings))
         for source in settings.sources
     ]
     findings += [
@@ -107,17 +106,18 @@ def _git() -> str:
     raise PlumblineError("no git on PATH; install it")
 
 
-def _source(source) -> str:
+def _source(source: Source, settings: Settings) -> str:
     if isinstance(source, GitSource):
-        return str(repository_of(source))
+        with scratch() as connection:
+            clone = open_clone(source, settings, connection)
+        return f"{len(clone.deployments):,} deployments in {clone.repository.path}"
     if isinstance(source, LandingSource):
-        return f"{len(landing.list_files(source))} files in {source.location}"
+        return f"{len(landing.list_files(source)):,} files in {source.location}"
     return "generated, nothing to reach"
 
 
 def _reference(settings: Settings) -> str:
-    with duckdb.connect() as connection:
-        create_tables(connection)
+    with scratch() as connection:
         rows = load_reference(connection, settings.reference_dir)
     return ", ".join(f"{count} {name}" for name, count in rows.items())
 

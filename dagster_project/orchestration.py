@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import redirect_stdout
-from pathlib import Path
 
 from dagster_project.errors import PlumblineError
 from dagster_project.settings import Settings
 
 INSTANCE_CONFIG = """\
 telemetry:
+  enabled: false
+nux:
   enabled: false
 concurrency:
   runs:
@@ -22,10 +23,11 @@ python_logs:
 
 def prepare_environment(settings: Settings) -> None:
     """Name the installation's files and switch every telemetry off, for this process and those it starts."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.data_dir / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
+    if not os.environ.get("DAGSTER_HOME"):
+        home = settings.data_dir / "dagster"
+        home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text(INSTANCE_CONFIG, encoding="utf-8")
+        os.environ["DAGSTER_HOME"] = str(home)
     os.environ["PLUMBLINE_CONFIG"] = str(settings.config_file)
     os.environ["PLUMBLINE_WAREHOUSE"] = str(settings.warehouse_file)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"

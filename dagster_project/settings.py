@@ -109,7 +109,7 @@ class LandingSource(Strict):
         parts = urlsplit(value)
         if parts.password or parts.query:
             raise ValueError("holds a password or a query; credentials are taken from the environment alone")
-        return value.rstrip("/")
+        return value
 
     @property
     def name(self) -> str:

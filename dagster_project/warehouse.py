@@ -158,6 +158,15 @@ class Warehouse:
 
 
 @contextmanager
+def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC to empty tables in memory: for trying what a run would do."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        create_tables(connection)
+        yield connection
+
+
+@contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """All or nothing: commits at the end, rolls back on any exception."""
     connection.execute("begin transaction")

@@ -17,6 +17,7 @@ from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.landing_formats import (
     ALLOWED_ENDINGS,
+    CONTENT_ERRORS,
     LandedFile,
     Reading,
     UnreadableError,
@@ -88,7 +89,7 @@ def _place(source: LandingSource) -> LocalFolder | ObjectStore:
 
 def _portable(location: str, settings: Settings) -> str:
     """The location in words that stay true when the installation is moved as a whole."""
-    return location if "://" in location else os.path.relpath(location, settings.config_file.parent)
+    return location.rstrip("/") if "://" in location else os.path.relpath(location, settings.config_file.parent)
 
 
 def _offered(files: list[File]) -> tuple[list[File], list[str]]:
@@ -163,7 +164,8 @@ class _Landing:
         for reading in readings(landed, self._connection):
             try:
                 return self._commit(file, checksum, landed.table, reading, "taken")
-            except duckdb.Error as error:
+            except CONTENT_ERRORS as error:
+                log.info("%s: holds errors, so that it is read line by line", self.origin(file))
                 failure = error
         raise failure
 

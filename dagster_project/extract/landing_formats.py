@@ -27,7 +27,10 @@ from dagster_project.load import Fingerprint, Rejected
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+UNCOMPRESSED = "uncompressed"
 ALLOWED_ENDINGS = ".ndjson, .jsonl, .csv, each also with .gz or .zst behind it; .parquet"
+# What DuckDB raises over the content of a file, by kind; anything else is a fault of ours.
+CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.OperationalError)
 CHUNK_BYTES = 2**20
 ROWS_A_BATCH = 10_000
 # DuckDB's default and least; the lines above maximum_line_bytes are found beforehand.
@@ -92,15 +95,15 @@ class Record:
 def format_of(name: str) -> tuple[str, str] | None:
     """(format, compression) by the ending of a name; None if the ending is not allowed."""
     path = Path(name.lower())
-    compression = COMPRESSIONS.get(path.suffix, "none")
-    ending = path.suffix if compression == "none" else path.with_suffix("").suffix
-    if ending not in ENDINGS or (ending == ".parquet" and compression != "none"):
+    compression = COMPRESSIONS.get(path.suffix, UNCOMPRESSED)
+    ending = path.suffix if compression == UNCOMPRESSED else path.with_suffix("").suffix
+    if ending not in ENDINGS or (ending == ".parquet" and compression != UNCOMPRESSED):
         return None
     return ENDINGS[ending], compression
 
 
 def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
-    """The ways to read a file, the fastest first; the next one is for a file in which DuckDB has found an error.
+    """The ways to read a file, the fastest first; the next is for a file with which loading ended in CONTENT_ERRORS.
 
     Raises UnreadableError if the file is not what its ending says.
     """
@@ -167,8 +170,8 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
     rejected: list[Rejected] = []
     reading = _careful(file, lambda rejected: _json_rows(file, rejected), rejected)
     if isinstance(reading.rows, str):
-        beginning = next((line.content for line in _filled_lines(file)), b"{}")
-        if isinstance(beginning, bytes) and not re.match(rb"\s*\{.", beginning):
+        first = next(_filled_lines(file), None)
+        if first and not first.problem and not re.match(rb"\s*\{.", first.content):
             raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
     yield reading
 
@@ -221,8 +224,10 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
 
 
 def _json_integer(digits: str) -> int | float:
-    # DuckDB reads what does not fit into 64 bits as a float.
-    return int(digits) if len(digits) < 19 else float(digits)
+    # What does not fit into 64 bits, DuckDB reads as a float.
+    if len(digits) <= 20 and -(2**63) <= int(digits) < 2**64:
+        return int(digits)
+    return float(digits)
 
 
 def _json_text(value) -> str | None:
@@ -264,7 +269,7 @@ def _csv(file: LandedFile) -> Iterator[Reading]:
     # DuckDB takes the first line for the header, and an empty line for a row if there is but one column.
     if is_whole and first_line.content.strip() and len(names) > 1:
         columns = ", ".join(f"'{index}': 'VARCHAR'" for index in range(len(names)))
-        values = ", ".join(f'trim("{names.index(name)}") as {name}' for name in known)
+        values = ", ".join(f"trim(\"{names.index(name)}\", ' ') as {name}" for name in known)
         yield Reading(
             f"select {values} from read_csv({_duckdb_path(file.path)}, auto_detect = false, header = true, "
             f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}}, compression = '{file.compression}', "
@@ -352,13 +357,13 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     table = f"read_parquet({_duckdb_path(file.path)}, binary_as_string = true, hive_partitioning = false)"
     try:
         names = [name for name, *_ in connection.sql(f"describe from {table}").fetchall()]
-    except duckdb.Error:
+    except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
     yield Reading(f"select {known} from {table}", lambda numbers: [_row_place(file, number) for number in numbers])
     try:
         connection.execute(f"select max(hash({known})) from {table}")
-    except duckdb.Error:
+    except CONTENT_ERRORS:
         raise UnreadableError("damaged Parquet") from None
 
 
@@ -376,7 +381,7 @@ class _Content(io.RawIOBase):
         self._stream = self._open()
 
     def _open(self) -> pa.NativeFile:
-        compression = None if self._file.compression == "none" else self._file.compression
+        compression = None if self._file.compression == UNCOMPRESSED else self._file.compression
         return pa.input_stream(str(self._file.path), compression=compression)
 
     def readable(self) -> bool:
