@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -201,7 +202,9 @@ class _Pairs(list):
 def _json_row(content: bytes, columns: set[str]) -> Row:
     """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
     try:
-        pairs = json.loads(content.decode(), object_pairs_hook=_Pairs, parse_int=_json_integer, parse_constant=str)
+        pairs = json.loads(
+            content.decode(), object_pairs_hook=_Pairs, parse_int=str, parse_float=_json_float, parse_constant=str
+        )
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
@@ -223,11 +226,10 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
     return row
 
 
-def _json_integer(digits: str) -> int | float:
-    # What does not fit into 64 bits, DuckDB reads as a float.
-    if len(digits) <= 20 and -(2**63) <= int(digits) < 2**64:
-        return int(digits)
-    return float(digits)
+def _json_float(text: str) -> str:
+    # As DuckDB writes it, which keeps what no float can hold.
+    number = float(text)
+    return repr(number) if math.isfinite(number) else text
 
 
 def _json_text(value) -> str | None:
@@ -237,8 +239,6 @@ def _json_text(value) -> str | None:
             return value
         case bool():
             return str(value).lower()
-        case int() | float():
-            return repr(value)
         case _:
             return "[]"
 

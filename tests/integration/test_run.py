@@ -22,7 +22,8 @@ def test_the_bad_row_is_in_quarantine_and_every_row_is_accounted_for(shop):
     with duckdb.connect(shop.parent / "data/warehouse.duckdb", read_only=True) as connection:
         reasons = connection.sql("select reason from raw.quarantine").fetchall()
         counts = connection.sql(
-            "select rows_read, rows_loaded, rows_duplicate, rows_quarantined from raw.batches where table_name = 'deployments'"
+            "select rows_read, rows_loaded, rows_duplicate, rows_quarantined "
+            "from raw.batches where table_name = 'deployments'"
         ).fetchall()
     assert len(reasons) == 1
     assert "environment: not one of" in reasons[0][0]

@@ -64,9 +64,13 @@ def test_a_column_added_to_a_contract_is_added_to_an_older_warehouse(settings):
 
 
 def test_a_failed_transaction_leaves_nothing(connection):
-    with pytest.raises(RuntimeError), transaction(connection):
-        connection.execute("insert into raw.source_state values ('s', '{}', now()::timestamp)")
-        raise RuntimeError
+    def interrupted():
+        with transaction(connection):
+            connection.execute("insert into raw.source_state values ('s', '{}', now()::timestamp)")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert connection.sql("select count(*) from raw.source_state").fetchone() == (0,)
 
 
