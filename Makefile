@@ -18,14 +18,16 @@ help: ## print this list
 .PHONY: setup
 setup: $(READY) ## make or update the virtual environment, as locked
 
-# pip installs uv with its hash from the lock; uv installs the rest, twenty times faster than pip does.
+# pip installs uv with its hash from the lock; uv installs the rest, twenty times faster than pip does. Where only pip
+# knows the way to a package index, pip installs it all.
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Plumbline needs Python 3.11 or later on PATH, or make PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 		{ rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment; install its venv module (Debian: python3-venv)"; exit 1; }
 	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > .venv/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock --python $(BIN)/python
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock --python $(BIN)/python || \
+		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable . --python $(BIN)/python
 	@touch $(READY)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -17,7 +18,7 @@ from rich.console import Console
 from dagster_project.errors import PlumblineError
 from dagster_project.extract import landing
 from dagster_project.extract.git import open_clone
-from dagster_project.people import SALT_VARIABLE
+from dagster_project.people import KEY_FILE, SALT_VARIABLE, people_of
 from dagster_project.reference import load_reference
 from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, Source, load_settings
 from dagster_project.warehouse import Warehouse, scratch
@@ -74,6 +75,8 @@ def _checked(subject: str, check: Callable[[], str]) -> Finding:
         return Finding(subject, check())
     except PlumblineError as error:
         return Finding(subject, problem=str(error), exit_code=error.exit_code)
+    except OSError as error:
+        return Finding(subject, problem=f"{error.filename}: {error.strerror}", exit_code=PlumblineError.exit_code)
 
 
 def _packages() -> str:
@@ -123,19 +126,24 @@ def _reference(settings: Settings) -> str:
 
 
 def _people_key(settings: Settings) -> str:
-    file = settings.data_dir / "people.salt"
-    if file.exists() and file.stat().st_mode & 0o077:
-        raise PlumblineError(f"{file}: readable by others; run chmod 600 on it")
-    return f"from {SALT_VARIABLE} or {file}"
+    file = settings.data_dir / KEY_FILE
+    if not os.environ.get(SALT_VARIABLE):
+        if not file.exists():
+            return f"{file} will be made by the first run"
+        if file.stat().st_mode & 0o077:
+            raise PlumblineError(f"{file}: readable by others; run chmod 600 on it")
+    people_of(settings.data_dir)
+    return f"from {SALT_VARIABLE if os.environ.get(SALT_VARIABLE) else file}"
 
 
 def _disk(settings: Settings) -> str:
     folder = next(folder for folder in (settings.data_dir, *settings.data_dir.parents) if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PlumblineError(f"{folder}: not a folder that can be written to; correct data_dir")
     free = shutil.disk_usage(folder).free
+    build_file = settings.warehouse_file
     # A build rewrites the marts beside the old ones, and a publication copies them.
-    needed = max(
-        MINIMUM_FREE_BYTES, 2 * (settings.warehouse_file.stat().st_size if settings.warehouse_file.exists() else 0)
-    )
+    needed = max(MINIMUM_FREE_BYTES, 2 * build_file.stat().st_size if build_file.exists() else 0)
     if free < needed:
         raise PlumblineError(f"{folder}: {free / 2**30:.1f} GiB free, a run may need {needed / 2**30:.1f}; make room")
     return f"{free / 2**30:.1f} GiB free in {folder}"

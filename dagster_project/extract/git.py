@@ -31,7 +31,7 @@ import polars as pl
 from dagster_project.contracts import CHANGES, DEPLOYMENT_CHANGES, DEPLOYMENTS
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.commit_graph import CommitGraph
-from dagster_project.extract.git_repository import Repository, Size
+from dagster_project.extract.git_repository import Repository, Size, impersonal
 from dagster_project.load import CLOCK_TOLERANCE, Batch, Rejected, load
 from dagster_project.settings import Deployments, GitSource, Settings
 from dagster_project.warehouse import transaction
@@ -221,7 +221,7 @@ def _tagged(repository: Repository, service: str, rule: Deployments, latest: flo
     pattern = re.compile(rule.tags)
     matches = [(tag, match) for tag in repository.tags if (match := pattern.fullmatch(tag.name))]
     if not matches:
-        examples = ", ".join(tag.name for tag in repository.tags[-5:])
+        examples = ", ".join(impersonal(tag.name for tag in repository.tags)[-5:])
         raise ConfigurationError(
             f"{repository.path}: no tag matches deployments.tags '{rule.tags}' ({service}, {rule.environment}); "
             + (f"it must match a whole name, such as {examples}" if examples else "the repository has no tags")
