@@ -393,7 +393,7 @@ def _remove_gone(connection, table: Table, source: str) -> int:
     same_key = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
     return connection.execute(
         f"delete from {table.qualified_name} as stored "
-        "where batch_id in (select batch_id from raw.batches where source = ?) "
+        "where source = $1 and batch_id in (select batch_id from raw.batches where source = $1) "
         f"and not exists (select 1 from incoming where {same_key})",
         [source],
     ).fetchone()[0]

@@ -101,6 +101,9 @@ def _offered(files: list[File]) -> tuple[list[File], list[str]]:
             continue
         if not file.name.isprintable():
             problems[file.name] = f"{file.name!a} is left alone, since its name cannot be printed; rename it"
+        elif "@" in file.name or "%40" in file.name:
+            # Names are kept and logged, and people are not.
+            problems["@"] = "a file whose name has an @, as addresses have, is left alone; rename it"
         elif not rest:
             problems[folder] = f"{folder} is left alone; put it into the folder of its table: {', '.join(TABLES)}"
         elif folder not in TABLES:

@@ -12,13 +12,14 @@ import hashlib
 import io
 import json
 import logging
-import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -39,6 +40,7 @@ DUCKDB_OBJECT_BYTES = 16 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Row = dict[str, str | None]
+Found = TypeVar("Found", "Line", "Record")
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +75,7 @@ class Reading:
     rejected: list[Rejected] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line without its end; `problem` is what is wrong with it before anyone looks inside."""
 
     number: int
@@ -83,8 +84,7 @@ class Line:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One CSV record; the header is number 0."""
 
     number: int
@@ -124,9 +124,12 @@ def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
 
 
 def _careful(
-    file: LandedFile, rows: Callable[[list[Rejected]], Iterator[tuple[str, Row]]], rejected: list[Rejected]
+    file: LandedFile,
+    rows: Callable[[list[Rejected]], Iterator[tuple[Found, Row]]],
+    place: Callable[[LandedFile, Found], str],
 ) -> Reading:
-    """The good rows, each with its place, as a stream that fills `rejected` on its way."""
+    """The good rows as a stream that fills `rejected` on its way."""
+    rejected: list[Rejected] = []
     values = (row for _, row in rows(rejected))
     first = list(islice(values, 1))
     if not first:
@@ -141,14 +144,14 @@ def _careful(
 
     return Reading(
         pa.RecordBatchReader.from_batches(schema, batches(chain(first, values))),
-        lambda numbers: _nth((place for place, _ in rows([])), numbers),
+        lambda numbers: [place(file, found) for found in _nth((found for found, _ in rows([])), numbers)],
         rejected,
     )
 
 
-def _nth(places: Iterator[str], numbers: Sequence[int]) -> list[str]:
+def _nth(items: Iterator[Found], numbers: Sequence[int]) -> list[Found]:
     wanted = set(numbers)
-    return [place for number, place in enumerate(islice(places, max(numbers, default=0)), start=1) if number in wanted]
+    return [item for number, item in enumerate(islice(items, max(numbers, default=0)), start=1) if number in wanted]
 
 
 def _duckdb_path(path: Path) -> str:
@@ -166,10 +169,9 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
             f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
             f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
             f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
-            lambda numbers: _nth((_json_place(file, line) for line in _filled_lines(file)), numbers),
+            lambda numbers: [_json_place(file, line) for line in _nth(_filled_lines(file), numbers)],
         )
-    rejected: list[Rejected] = []
-    reading = _careful(file, lambda rejected: _json_rows(file, rejected), rejected)
+    reading = _careful(file, partial(_json_rows, file), _json_place)
     if isinstance(reading.rows, str):
         first = next(_filled_lines(file), None)
         if first and not first.problem and not re.match(rb"\s*\{.", first.content):
@@ -181,30 +183,30 @@ def _json_place(file: LandedFile, line: Line) -> str:
     return f"{file.name}:{line.number} (byte {line.offset})"
 
 
-def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[str, Row]]:
+def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[Line, Row]]:
     columns = set(file.columns)
     for line in _filled_lines(file):
-        place = _json_place(file, line)
         try:
             if line.problem:
                 raise ValueError(line.problem)
             row = _json_row(line.content, columns)
         except ValueError as error:
-            rejected.append(Rejected(place, str(error), line.content))
+            rejected.append(Rejected(_json_place(file, line), str(error), line.content))
         else:
-            yield place, row
+            yield line, row
 
 
 class _Pairs(list):
     """The pairs of a JSON object, so that a name given twice is seen."""
 
 
+JSON = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
+
+
 def _json_row(content: bytes, columns: set[str]) -> Row:
     """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
     try:
-        pairs = json.loads(
-            content.decode(), object_pairs_hook=_Pairs, parse_int=str, parse_float=_json_float, parse_constant=str
-        )
+        pairs = JSON.decode(content.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
@@ -221,15 +223,9 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
             if name in row:
                 raise ValueError(f"{name}: stands twice in the object")
             row[name] = _json_text(value)
-    if not _is_unicode(row.values()):
+    if b"\\u" in content and not _is_unicode(row.values()):
         raise ValueError("not a JSON object: half a surrogate pair")
     return row
-
-
-def _json_float(text: str) -> str:
-    # As DuckDB writes it, which keeps what no float can hold.
-    number = float(text)
-    return repr(number) if math.isfinite(number) else text
 
 
 def _json_text(value) -> str | None:
@@ -239,6 +235,8 @@ def _json_text(value) -> str | None:
             return value
         case bool():
             return str(value).lower()
+        case int() | float():
+            return repr(value)
         case _:
             return "[]"
 
@@ -274,10 +272,9 @@ def _csv(file: LandedFile) -> Iterator[Reading]:
             f"select {values} from read_csv({_duckdb_path(file.path)}, auto_detect = false, header = true, "
             f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}}, compression = '{file.compression}', "
             "hive_partitioning = false)",
-            lambda numbers: [_row_place(file, number) for number in numbers],
+            partial(_row_places, file),
         )
-    rejected: list[Rejected] = []
-    yield _careful(file, lambda rejected: _csv_rows(file, names, known, rejected), rejected)
+    yield _careful(file, partial(_csv_rows, file, names, known), _csv_place)
 
 
 def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
@@ -292,20 +289,23 @@ def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
     return known
 
 
-def _row_place(file: LandedFile, number: int) -> str:
-    return f"{file.name}: row {number}"
+def _row_places(file: LandedFile, numbers: Sequence[int]) -> list[str]:
+    return [f"{file.name}: row {number}" for number in numbers]
+
+
+def _csv_place(file: LandedFile, record: Record) -> str:
+    return _row_places(file, [record.number])[0]
 
 
 def _csv_rows(
     file: LandedFile, names: list[str], known: list[str], rejected: list[Rejected]
-) -> Iterator[tuple[str, Row]]:
+) -> Iterator[tuple[Record, Row]]:
     positions = {name: names.index(name) for name in known}
     for record in islice(_csv_records(file), 1, None):
-        place = _row_place(file, record.number)
         if record.problem:
-            rejected.append(Rejected(place, record.problem, record.content))
+            rejected.append(Rejected(_csv_place(file, record), record.problem, record.content))
         else:
-            yield place, {name: record.values[position].strip(" ") for name, position in positions.items()}
+            yield record, {name: record.values[position].strip(" ") for name, position in positions.items()}
 
 
 def _csv_records(file: LandedFile) -> Iterator[Record]:
@@ -360,7 +360,7 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
-    yield Reading(f"select {known} from {table}", lambda numbers: [_row_place(file, number) for number in numbers])
+    yield Reading(f"select {known} from {table}", partial(_row_places, file))
     try:
         connection.execute(f"select max(hash({known})) from {table}")
     except CONTENT_ERRORS:

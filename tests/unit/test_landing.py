@@ -260,6 +260,14 @@ def test_an_unknown_folder_ending_or_place_is_said_in_one_line_each(folder, take
     assert not any("\n" in line for line in lines)
 
 
+@pytest.mark.parametrize("name", ["ada@example.com.ndjson", "user=ada%40example.com/a.ndjson"])
+def test_a_file_whose_name_may_name_a_person_is_left_alone_and_not_named(folder, take, caplog, name):
+    write(folder, f"deployments/{name}", ndjson(row(1)))
+    assert take() == []
+    assert "a file whose name has an @, as addresses have, is left alone; rename it" in caplog.text
+    assert "ada" not in caplog.text
+
+
 def test_a_location_that_is_not_there_is_a_wrong_configuration_and_is_not_made(settings, connection, tmp_path):
     source = LandingSource(kind="landing", location=str(tmp_path / "nowhere"))
     for read in (lambda: extract(source, settings, connection), lambda: list_files(source)):
