@@ -458,6 +458,12 @@ def test_blank_values_are_none(connection):
     assert one(connection, query)
 
 
+def test_a_blank_person_is_nobody(connection):
+    row = {"event_id": "e1", "incident_id": "i1", "event_type": "triggered", "occurred_at": "2024-03-01T12:00:00Z"}
+    put(connection, INCIDENT_EVENTS, row | {"responder_key": "  "})
+    assert connection.sql("select responder_key from raw.incident_events").fetchall() == [(None,)]
+
+
 def test_events_beyond_the_retention_are_refused_and_other_rows_are_not(connection):
     old = {"occurred_at": "2020-01-01T00:00:00Z"}
     recent = {"occurred_at": f"{datetime.now():%Y-%m-%dT00:00:00Z}"}
