@@ -21,6 +21,7 @@ MARTS = {
     "fct_deployments",
     "fct_changes",
     "fct_incidents",
+    "fct_deployment_failures",
     "delivery_daily",
     "delivery_weekly",
     "delivery_monthly",
@@ -221,6 +222,7 @@ def test_every_published_column_says_what_it_is_and_none_is_a_person_a_batch_or_
         "replaced_deployment_key",
         "blamed_deployment_key",
         "incident_key",
+        "first_evidence_key",
     }
     assert not names & {"loaded_at", "batch_id", "build_id", "updated_at"}
 

@@ -50,7 +50,19 @@ DAMAGE = {
     ),
     "update marts.fct_deployments set failed_by_rollback = false": (
         "fct_deployments",
-        "a_rollback_blames_an_earlier_deployment",
+        "a_rollback_or_hotfix_blames_an_earlier_deployment",
+    ),
+    "update marts.fct_deployments set failed_by_hotfix = not failed_by_hotfix where is_first_on_record": (
+        "fct_deployments",
+        "failures_are_those_in_fct_deployment_failures",
+    ),
+    "update marts.fct_deployment_failures set pieces_of_evidence = pieces_of_evidence + 1 where cause = 'hotfix'": (
+        "fct_deployment_failures",
+        "evidence_is_that_of_the_facts",
+    ),
+    "update marts.fct_deployment_failures set failed_at = failed_at - interval 1 day where cause = 'rollback'": (
+        "fct_deployment_failures",
+        "only_a_success_fails_and_not_before_its_end",
     ),
     "update marts.fct_deployments set changes = changes + 1 where production_sequence = 9": (
         "fct_deployments",

@@ -59,16 +59,21 @@ classified as (
 
 ),
 
--- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
-brought_in as (
+sequenced as (
 
     select
         *,
+        -- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
         max(case when is_success and not is_rollback then production_sequence end) over (
             partition by service, deployed_version
             order by production_sequence
             rows between unbounded preceding and current row
-        ) as brought_in_by_sequence
+        ) as brought_in_by_sequence,
+        max(case when is_success and not is_rollback and not is_hotfix then production_sequence end) over (
+            partition by service, is_success
+            order by production_sequence
+            rows between unbounded preceding and 1 preceding
+        ) as latest_planned_sequence
     from classified
 
 ),
@@ -80,8 +85,9 @@ blaming as (
         case
             when is_rollback
                 then lag(brought_in_by_sequence) over (partition by service, is_success order by production_sequence)
+            when is_success and is_hotfix then latest_planned_sequence
         end as blamed_sequence
-    from brought_in
+    from sequenced
 
 )
 
@@ -107,7 +113,13 @@ select
     blaming.is_success and blaming.relation = 'returned' and not blaming.is_rollback as is_return_to_earlier,
     blaming.is_success and blaming.is_hotfix as is_hotfix,
     blaming.is_marked_rollback,
-    blamed.deployment_key as blamed_deployment_key
+    case
+        when
+            blaming.is_rollback
+            or {{ hours_between('blamed.finished_at', 'blaming.finished_at') }}
+            <= 24 * {{ var('hotfix_blame_window_days') }}
+            then blamed.deployment_key
+    end as blamed_deployment_key
 from blaming
 left join blaming as blamed
     on
