@@ -69,6 +69,11 @@ sequenced as (
             order by production_sequence
             rows between unbounded preceding and current row
         ) as brought_in_by_sequence,
+        max(production_sequence) over (
+            partition by service, deployed_version
+            order by production_sequence
+            rows between unbounded preceding and 1 preceding
+        ) as last_run_by_sequence,
         max(case when is_success and not is_rollback and not is_hotfix then production_sequence end) over (
             partition by service, is_success
             order by production_sequence
@@ -81,13 +86,22 @@ sequenced as (
 blaming as (
 
     select
-        *,
+        sequenced.*,
         case
-            when is_rollback
-                then lag(brought_in_by_sequence) over (partition by service, is_success order by production_sequence)
-            when is_success and is_hotfix then latest_planned_sequence
+            when sequenced.is_rollback then undone.brought_in_by_sequence
+            when sequenced.is_success and sequenced.is_hotfix then sequenced.latest_planned_sequence
         end as blamed_sequence
     from sequenced
+    left join sequenced as undone
+        on
+            sequenced.service = undone.service
+            {% if var('rollback_blames') == 'first_after_restored' -%}
+            -- least() passes over a version that never ran before.
+            and undone.production_sequence
+            = least(sequenced.last_run_by_sequence + 1, sequenced.production_sequence - 1)
+            {%- else -%}
+            and undone.production_sequence = sequenced.production_sequence - 1
+            {%- endif %}
 
 )
 
