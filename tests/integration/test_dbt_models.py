@@ -20,6 +20,7 @@ MARTS = {
     "dim_teams",
     "fct_deployments",
     "fct_changes",
+    "fct_pull_requests",
     "fct_incidents",
     "fct_deployment_failures",
     "delivery_daily",

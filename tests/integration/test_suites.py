@@ -32,6 +32,18 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "delete from marts.fct_pull_requests where pull_request_number = 1": (
+        "fct_pull_requests",
+        "every_pull_request_in_raw_is_here",
+    ),
+    "update marts.fct_pull_requests set pickup_hours = pickup_hours + 1 where merge_method = 'squash'": (
+        "fct_pull_requests",
+        "stages_add_up_to_the_whole",
+    ),
+    "update marts.fct_pull_requests set deployed_at = deployed_at + interval 1 hour where merge_method = 'merge'": (
+        "fct_pull_requests",
+        "a_pull_request_ships_with_the_first_of_its_commits",
+    ),
     "update raw.batches set finished_at = finished_at - interval 2 hour where source = 'landing'": (
         "fct_deployments",
         "sources_are_fresh",
