@@ -27,6 +27,7 @@ MARTS = {
     "delivery_weekly",
     "delivery_monthly",
     "delivery_quarterly",
+    "team_delivery_monthly",
     "web_vitals_daily",
 }
 
@@ -187,6 +188,18 @@ def test_every_month_between_the_first_and_the_last_activity_is_there(small):
         (date(2025, 2, 1), 4, 0.5, "old"),
         (date(2025, 3, 1), 0, None, "new"),
         (date(2025, 4, 1), 1, 0.0, "new"),
+    ]
+
+
+def test_a_team_has_the_months_in_which_it_owned_and_a_service_without_an_owner_is_in_none(small):
+    months = small.sql(
+        "select month, team, deployments, changes, change_failure_rate, mttr_hours "
+        "from marts.team_delivery_monthly order by month"
+    ).fetchall()
+    assert months == [
+        (date(2025, 1, 1), "old", 1, 0, 0.0, None),
+        (date(2025, 2, 1), "old", 4, 2, 0.5, 3.5),
+        (date(2025, 4, 1), "new", 1, 1, 0.0, None),
     ]
 
 

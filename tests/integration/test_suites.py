@@ -155,6 +155,22 @@ DAMAGE = {
         "delivery_monthly",
         "a_rate_lies_within_its_interval",
     ),
+    "delete from marts.team_delivery_monthly where month = (select max(month) from marts.team_delivery_monthly)": (
+        "team_delivery_monthly",
+        "every_month_is_present",
+    ),
+    "update marts.team_delivery_monthly set failed_attempts = failed_attempts + 1": (
+        "team_delivery_monthly",
+        "counts_are_those_of_the_facts",
+    ),
+    "update marts.team_delivery_monthly set recovered_deployments = failed_deployments + 1": (
+        "team_delivery_monthly",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "update marts.team_delivery_monthly set change_failure_rate_low = 0.9": (
+        "team_delivery_monthly",
+        "a_rate_lies_within_its_interval",
+    ),
     "delete from marts.delivery_quarterly where quarter = (select max(quarter) from marts.delivery_quarterly)": (
         "delivery_quarterly",
         "every_quarter_is_present",
