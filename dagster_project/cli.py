@@ -92,9 +92,9 @@ def _refresh(settings: Settings) -> None:
     # Bound to today's standard output, which is redirected while Dagster runs.
     console = Console(file=sys.stdout)
     with shown(console):
-        from dagster_project.orchestration import run_job
+        from dagster_project.orchestration import refresh
 
-        run_job(settings, "refresh")
+        refresh(settings)
     console.print(f"published: {settings.published_file}", soft_wrap=True, highlight=False)
     console.print(f"report:    {settings.report_dir / 'index.html'}", soft_wrap=True, highlight=False)
 
@@ -105,3 +105,6 @@ def main() -> None:
     except PlumblineError as error:
         click.echo(f"plumbline: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"plumbline: {error.filename}: {error.strerror}; mend that and start again", err=True)
+        sys.exit(PlumblineError.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -10,18 +11,17 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import duckdb
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from rich.console import Console
 
 from dagster_project.errors import PlumblineError
 from dagster_project.extract import landing
-from dagster_project.extract.git import repository_of
-from dagster_project.people import SALT_VARIABLE
+from dagster_project.extract.git import open_clone
+from dagster_project.people import KEY_FILE, SALT_VARIABLE, people_of
 from dagster_project.reference import load_reference
-from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, load_settings
-from dagster_project.warehouse import Warehouse, create_tables
+from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, Source, load_settings
+from dagster_project.warehouse import Warehouse, scratch
 
 MINIMUM_FREE_BYTES = 2**30
 
@@ -45,7 +45,7 @@ def diagnose(config: Path | None = None) -> list[Finding]:
         return [*findings, Finding("configuration", problem=str(error), exit_code=error.exit_code)]
     findings.append(Finding("configuration", str(settings.config_file)))
     findings += [
-        _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source))
+        _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source, settings))
         for source in settings.sources
     ]
     findings += [
@@ -75,6 +75,8 @@ def _checked(subject: str, check: Callable[[], str]) -> Finding:
         return Finding(subject, check())
     except PlumblineError as error:
         return Finding(subject, problem=str(error), exit_code=error.exit_code)
+    except OSError as error:
+        return Finding(subject, problem=f"{error.filename}: {error.strerror}", exit_code=PlumblineError.exit_code)
 
 
 def _packages() -> str:
@@ -107,35 +109,41 @@ def _git() -> str:
     raise PlumblineError("no git on PATH; install it")
 
 
-def _source(source) -> str:
+def _source(source: Source, settings: Settings) -> str:
     if isinstance(source, GitSource):
-        return str(repository_of(source))
+        with scratch() as connection:
+            clone = open_clone(source, settings, connection)
+        return f"{len(clone.deployments):,} deployments in {clone.repository.path}"
     if isinstance(source, LandingSource):
-        return f"{len(landing.list_files(source))} files in {source.location}"
+        return f"{len(landing.list_files(source)):,} files in {source.location}"
     return "generated, nothing to reach"
 
 
 def _reference(settings: Settings) -> str:
-    with duckdb.connect() as connection:
-        create_tables(connection)
+    with scratch() as connection:
         rows = load_reference(connection, settings.reference_dir)
     return ", ".join(f"{count} {name}" for name, count in rows.items())
 
 
 def _people_key(settings: Settings) -> str:
-    file = settings.data_dir / "people.salt"
-    if file.exists() and file.stat().st_mode & 0o077:
-        raise PlumblineError(f"{file}: readable by others; run chmod 600 on it")
-    return f"from {SALT_VARIABLE} or {file}"
+    file = settings.data_dir / KEY_FILE
+    if not os.environ.get(SALT_VARIABLE):
+        if not file.exists():
+            return f"{file} will be made by the first run"
+        if file.stat().st_mode & 0o077:
+            raise PlumblineError(f"{file}: readable by others; run chmod 600 on it")
+    people_of(settings.data_dir)
+    return f"from {SALT_VARIABLE if os.environ.get(SALT_VARIABLE) else file}"
 
 
 def _disk(settings: Settings) -> str:
     folder = next(folder for folder in (settings.data_dir, *settings.data_dir.parents) if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise PlumblineError(f"{folder}: not a folder that can be written to; correct data_dir")
     free = shutil.disk_usage(folder).free
+    build_file = settings.warehouse_file
     # A build rewrites the marts beside the old ones, and a publication copies them.
-    needed = max(
-        MINIMUM_FREE_BYTES, 2 * (settings.warehouse_file.stat().st_size if settings.warehouse_file.exists() else 0)
-    )
+    needed = max(MINIMUM_FREE_BYTES, 2 * build_file.stat().st_size if build_file.exists() else 0)
     if free < needed:
         raise PlumblineError(f"{folder}: {free / 2**30:.1f} GiB free, a run may need {needed / 2**30:.1f}; make room")
     return f"{free / 2**30:.1f} GiB free in {folder}"

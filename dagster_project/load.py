@@ -143,6 +143,24 @@ def load(
     return batch
 
 
+def forget_sources(
+    connection: duckdb.DuckDBPyConnection, tables: Sequence[Table], configured: Sequence[str]
+) -> list[str]:
+    """Remove what mirrored sources (those with a state) have loaded that are configured no longer; returns them."""
+    known = connection.sql("select distinct source from raw.source_state order by source").fetchall()
+    gone = [source for (source,) in known if source not in configured]
+    for source in gone:
+        for table in tables:
+            connection.execute(
+                f"delete from {table.qualified_name} "
+                "where batch_id in (select batch_id from raw.batches where source = ?)",
+                [source],
+            )
+        connection.execute("delete from raw.quarantine where source = ?", [source])
+        connection.execute("delete from raw.source_state where source = ?", [source])
+    return gone
+
+
 def checked_rows(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
@@ -172,11 +190,7 @@ def checked_rows(
     rules_broken = " or ".join(rules) or "false"
     messages = [f"fault_{name}" for name in names]
     messages += [f"case when {condition} then {_quoted(message)} end" for condition, message in rules.items()]
-    shown = ", ".join(
-        f"'{name}': case when fault_{name} is not null or contains(cast({name} as varchar), '@') "
-        f"then '{WITHHELD}' else cast({name} as varchar) end"
-        for name in names
-    )
+    shown = ", ".join(f"'{column.name}': {_shown(column, is_key=column.name in table.key)}" for column in table.columns)
     return f"""
         with typed_rows as (
             select {", ".join(typed)} from ({query}) as input
@@ -197,6 +211,14 @@ def checked_rows(
             case when is_broken then to_json({{{shown}}}) end as fields
         from judged_rows
     """
+
+
+def _shown(column: Column, is_key: bool) -> str:
+    """What quarantine shows of a value: free text may be anything in a row that is broken or shifted, so nothing."""
+    name = column.name
+    free_text = column.type == "text" and not (is_key or column.allowed or column.person)
+    withheld = f"{name} is not null" if free_text else f"fault_{name} is not null or contains({name}::varchar, '@')"
+    return f"case when {withheld} then '{WITHHELD}' else cast({name} as varchar) end"
 
 
 def _replace(values: dict[str, str]) -> str:
@@ -367,10 +389,11 @@ def _judge(connection, table: Table) -> None:
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:
-    """Delete the source's stored rows that did not come in; returns their number."""
+    """Delete the rows that this source once loaded and that did not come in; returns their number."""
     same_key = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
     return connection.execute(
-        f"delete from {table.qualified_name} as stored where stored.source = ? "
+        f"delete from {table.qualified_name} as stored "
+        "where source = $1 and batch_id in (select batch_id from raw.batches where source = $1) "
         f"and not exists (select 1 from incoming where {same_key})",
         [source],
     ).fetchone()[0]
@@ -391,6 +414,11 @@ def _store(connection, table: Table, batch: Batch, contested: bool) -> None:
     )
 
 
+def _nameless(place: str) -> str:
+    """A place without what could be an e-mail address, as in the name of a tag."""
+    return re.sub(r"\S*(?:@|%40)\S*", WITHHELD, place)
+
+
 def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequence[Rejected]) -> None:
     """Replace what the origin had in quarantine: rows by place, reasons and fields, the rest by fingerprint."""
     connection.execute(
@@ -409,9 +437,12 @@ def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequen
         order by 1
     """).fetchall()
     items = [
-        (place, reason, fields, None, None)
+        (_nameless(place), reason, fields, None, None)
         for place, (_, reason, fields) in zip(places([number for number, *_ in rows]), rows, strict=True)
-    ] + [(item.place, item.reason, None, item.fingerprint.length, item.fingerprint.checksum) for item in rejected]
+    ] + [
+        (_nameless(item.place), item.reason, None, item.fingerprint.length, item.fingerprint.checksum)
+        for item in rejected
+    ]
     if not items:
         return
     names = ("place", "reason", "fields", "bytes", "checksum")

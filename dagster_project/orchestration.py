@@ -1,4 +1,4 @@
-"""Runs jobs of the Dagster graph in this process, on the installation's own Dagster instance."""
+"""Runs the Dagster graph in this process, on the installation's own Dagster instance."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import os
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
 from dagster_project.settings import Settings
 
 INSTANCE_CONFIG = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
+run_retries:
+  enabled: true
+  max_retries: 0
 concurrency:
   runs:
     max_concurrent_runs: 1
@@ -22,10 +28,11 @@ python_logs:
 
 def prepare_environment(settings: Settings) -> None:
     """Name the installation's files and switch every telemetry off, for this process and those it starts."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.data_dir / "dagster")))
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(INSTANCE_CONFIG, encoding="utf-8")
+        write_durably(home / "dagster.yaml", INSTANCE_CONFIG)
+    os.environ["DAGSTER_HOME"] = str(home)
     os.environ["PLUMBLINE_CONFIG"] = str(settings.config_file)
     os.environ["PLUMBLINE_WAREHOUSE"] = str(settings.warehouse_file)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
@@ -33,14 +40,14 @@ def prepare_environment(settings: Settings) -> None:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 
-def run_job(settings: Settings, name: str) -> None:
-    """Run one job to its end. Raises the PlumblineError that stopped it, or any other exception as it came."""
+def refresh(settings: Settings) -> None:
+    """Run the whole path to its end. Raises the PlumblineError that stopped it, or any other exception as it came."""
     prepare_environment(settings)
     from dagster import DagsterInstance
 
     from dagster_project.definitions import defs
 
-    job = defs.resolve_job_def(name)
+    job = defs.resolve_job_def("refresh")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     try:
         # dbt's own lines go to its log file; what a person needs of them comes through the progress display.

@@ -12,6 +12,7 @@ from dagster_project.durable import replace_durably
 from dagster_project.errors import ConfigurationError
 
 SALT_VARIABLE = "PLUMBLINE_PEOPLE_SALT"
+KEY_FILE = "people.salt"
 # HMAC's block size for SHA-256 (RFC 2104).
 BLOCK_BYTES = 64
 
@@ -47,14 +48,14 @@ def people_of(data_dir: Path) -> People:
         if len(salt) < 16:
             raise ConfigurationError(f"{SALT_VARIABLE}: shorter than 16 characters; take a longer random text")
         return People(salt.encode())
-    file = data_dir / "people.salt"
+    file = data_dir / KEY_FILE
     if not file.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
         # Temporary files are readable by their owner alone; a process killed here leaves no half of a key.
-        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix="people.salt.", delete=False) as out:
+        with tempfile.NamedTemporaryFile("w", dir=data_dir, prefix=f"{KEY_FILE}.", delete=False) as out:
             out.write(secrets.token_hex(32))
         replace_durably(Path(out.name), file)
-    salt = file.read_text(encoding="ascii").strip()
+    salt = file.read_text(encoding="ascii", errors="replace").strip()
     if len(salt) < 16:
         raise ConfigurationError(f"{file}: damaged; restore it from a backup, or delete it and the warehouse with it")
     return People(salt.encode())

@@ -28,6 +28,7 @@ def landing_sensor(job):
         if state == context.cursor:
             return SkipReason("no file has landed since the last refresh")
         context.update_cursor(state)
-        return RunRequest(run_key=state)
+        # Two more tries, since `plumbline run` may hold the warehouse just now.
+        return RunRequest(tags={"dagster/max_retries": "2"})
 
     return landing

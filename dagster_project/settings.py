@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -109,7 +110,7 @@ class LandingSource(Strict):
         parts = urlsplit(value)
         if parts.password or parts.query:
             raise ValueError("holds a password or a query; credentials are taken from the environment alone")
-        return value.rstrip("/")
+        return value
 
     @property
     def name(self) -> str:
@@ -167,6 +168,13 @@ class Settings(Strict):
         known = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
         if unknown := [name for name in value if name not in known]:
             raise ValueError(f"{unknown[0]!r} is no variable of the dbt project; allowed: {', '.join(known)}")
+        for name, given in value.items():
+            if known[name] is not None and type(given) is not type(known[name]):
+                raise ValueError(f"{name}: {given!r} is not like its default {known[name]!r}")
+        if value.get("calendar_time_zone", "UTC") not in available_timezones():
+            raise ValueError(f"calendar_time_zone: {value['calendar_time_zone']!r} is no IANA time zone")
+        if value.get("week_start", "monday") not in ("monday", "sunday"):
+            raise ValueError(f"week_start: {value['week_start']!r} is not allowed; allowed: monday, sunday")
         try:
             datetime.fromisoformat(str(value.get("as_of") or "2000-01-01"))
         except ValueError:
@@ -215,12 +223,16 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigurationError(
             f"{path}: no such file; write one (README, “Your own data”) or point PLUMBLINE_CONFIG at it"
         ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         place = f" line {where.line + 1}, column {where.column + 1}" if where else ""
         raise ConfigurationError(f"{path}:{place} not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path}: expected keys data_dir, reference_dir, sources; found {content!r:.60}")
+    if "config_file" in content:
+        raise ConfigurationError(f"{path}: config_file: unknown key")
     try:
         settings = Settings.model_validate({"config_file": path, **content}, context={"base": path.parent})
     except ValidationError as error:
@@ -232,7 +244,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 def _check_names(path: Path, settings: Settings) -> None:
     seen: dict[tuple[str, str], int] = {}
-    repositories: dict[str, Path] = {}
+    owners: dict[str, Path | str] = {}
     for index, source in enumerate(settings.sources):
         key = (source.name, getattr(source, "service", getattr(source, "location", "")))
         if key in seen:
@@ -241,13 +253,13 @@ def _check_names(path: Path, settings: Settings) -> None:
                 "remove one of them"
             )
         seen[key] = index
-        if isinstance(source, GitSource):
-            other = repositories.setdefault(source.name, source.repository)
-            if other != source.repository:
-                raise ConfigurationError(
-                    f"{path}: sources[{index}].repository: {source.repository} and {other} are both named "
-                    f"{source.name}, and rows are kept apart by that name; rename one of the folders"
-                )
+        owner = getattr(source, "repository", source.kind)
+        other = owners.setdefault(source.name, owner)
+        if other != owner:
+            raise ConfigurationError(
+                f"{path}: sources[{index}]: {owner} and {other} are both named {source.name}, and rows are kept apart "
+                "by that name; rename the folder of the repository"
+            )
 
 
 def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:

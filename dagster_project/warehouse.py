@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ from pathlib import Path
 import duckdb
 
 from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
-from dagster_project.errors import PlumblineError
-from dagster_project.people import people_of
+from dagster_project.errors import ConfigurationError, PlumblineError
+from dagster_project.people import SALT_VARIABLE, people_of
 from dagster_project.settings import Settings
 
 BOOKKEEPING_DDL = """
@@ -54,6 +55,7 @@ create table if not exists raw.landing_files (
     batch_id varchar not null,
     taken_at timestamp not null
 );
+create table if not exists raw.people_key (probe varchar not null);
 create table if not exists raw.source_state (
     source varchar not null,
     state varchar not null,
@@ -83,6 +85,18 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(BOOKKEEPING_DDL)
 
 
+def _check_people_key(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse another key than the one that the stored people were hashed with: one person would become two."""
+    connection.execute(
+        "insert into raw.people_key select person_key('plumbline') where not exists (from raw.people_key)"
+    )
+    if connection.sql("select probe <> person_key('plumbline') from raw.people_key").fetchone()[0]:
+        raise ConfigurationError(
+            f"the people key has changed since this warehouse was made: restore {SALT_VARIABLE} or people.salt, or "
+            "move the warehouse file away to load everything again under the new key"
+        )
+
+
 class Warehouse:
     """One installation's build file, opened by the pipeline alone and by one process at a time."""
 
@@ -96,10 +110,15 @@ class Warehouse:
         """Hold the installation for one run. Raises PlumblineError if another process holds it."""
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         with self.lock_file.open("a+", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise PlumblineError(self._held_by(handle)) from None
+            for attempt in range(3):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if attempt == 2:
+                        raise PlumblineError(self._held_by(handle)) from None
+                    # `is_locked` of another process holds it for an instant.
+                    time.sleep(0.1)
             handle.truncate(0)
             handle.write(json.dumps({"process": os.getpid(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}))
             handle.flush()
@@ -137,6 +156,7 @@ class Warehouse:
             if not read_only:
                 create_tables(connection)
                 people_of(self.settings.data_dir).use_in(connection)
+                _check_people_key(connection)
             yield connection
         finally:
             connection.close()
@@ -155,6 +175,15 @@ class Warehouse:
                 f"{self.file}: cannot be opened as a DuckDB database; restore it, or move it away and run again to "
                 f"rebuild it from the sources ({str(error).splitlines()[0]})"
             ) from None
+
+
+@contextmanager
+def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC to empty tables in memory: for trying what a run would do."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        create_tables(connection)
+        yield connection
 
 
 @contextmanager

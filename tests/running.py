@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -36,14 +37,15 @@ def run(config: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, output
 
 
-def kill_at(config: Path, line_start: str) -> None:
-    """Start a run and kill it, with all its children, as soon as it prints a line that starts so."""
+def kill_at(config: Path, line_start: str, seconds: float) -> None:
+    """Start a run and kill it, with all its children, so long after it prints a line that starts so."""
     process = start(config, "run")
     for line in process.stdout:
         if line.startswith(line_start):
             break
     else:
         pytest.fail(f"the run never said {line_start!r}")
+    time.sleep(seconds)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -100,7 +102,9 @@ def write_history(folder: Path) -> None:
             | {"route": "/", "device_class": "mobile"}
             for i in range(20)
         ]
-    deployments.append({"deployment_id": "bad", "service": "web", "environment": "moon", "status": PEOPLE[0]})
+    deployments.append(
+        {"deployment_id": "bad", "service": "web", "environment": "moon", "status": PEOPLE[0]} | {"version": PEOPLE[2]}
+    )
     land(folder, "deployments", "deployments.ndjson", deployments)
     land(folder, "changes", "changes.ndjson", changes)
     land(folder, "deployment_changes", "shipped.ndjson", shipped)

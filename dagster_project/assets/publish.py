@@ -42,7 +42,11 @@ def gate(installation: Installation):
                     "rows": table.fingerprint.rows if table.fingerprint else 0,
                     "expectations": len(table.expectations),
                     "failed": len(failures),
-                    "failures": MetadataValue.md("\n".join(f"- {message}" for message in failures)),
+                    **(
+                        {"failures": MetadataValue.md("\n".join(f"- {message}" for message in failures))}
+                        if failures
+                        else {}
+                    ),
                     **{
                         result.name: str(result.observed)
                         for result in table.expectations

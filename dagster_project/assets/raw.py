@@ -18,9 +18,10 @@ from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract import demo, git, landing
 from dagster_project.installation import Installation, stage
-from dagster_project.load import Batch
+from dagster_project.load import Batch, forget_sources
 from dagster_project.reference import load_reference
 from dagster_project.settings import Settings, Source
+from dagster_project.warehouse import transaction
 
 EXTRACTORS = {"git": git.extract, "landing": landing.extract, "demo": demo.extract}
 OWNER = "team:data-platform"
@@ -48,6 +49,9 @@ def raw(installation: Installation):
     settings = installation.settings
     batches: dict[str, list[Batch]] = defaultdict(list)
     with installation.warehouse.connect() as connection:
+        with transaction(connection):
+            for name in forget_sources(connection, RAW_TABLES, [source.name for source in settings.sources]):
+                log.warning("%s: no longer in plumbline.yaml; its rows are removed", name)
         for source in settings.sources:
             with stage(f"extract {source.kind} {source.name}"):
                 for batch in _extract(source, settings, connection):

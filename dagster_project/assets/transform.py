@@ -17,13 +17,21 @@ from dagster_project.settings import DBT_DIR
 
 DBT = Path(sys.executable).with_name("dbt")
 MANIFEST = DBT_DIR / "target" / "manifest.json"
-# A change of one of these makes the manifest stale.
-MANIFEST_INPUTS = ("dbt_project.yml", "profiles.yml", "models/**/*", "macros/**/*", "tests/**/*")
+# A change of one of these makes the manifest stale; a folder changes when a file in it comes or goes.
+MANIFEST_INPUTS = (
+    "dbt_project.yml",
+    "profiles.yml",
+    "models/**",
+    "models/**/*",
+    "macros/**",
+    "macros/**/*",
+    "tests/**/*",
+)
 
 
 def prepare_manifest() -> None:
     """Let dbt parse its project (about 4 s), only where a file has changed since it last did."""
-    inputs = [path for pattern in MANIFEST_INPUTS for path in DBT_DIR.glob(pattern) if path.is_file()]
+    inputs = [path for pattern in MANIFEST_INPUTS for path in DBT_DIR.glob(pattern)]
     if MANIFEST.exists() and MANIFEST.stat().st_mtime >= max(path.stat().st_mtime for path in inputs):
         return
     parsed = subprocess.run([DBT, "parse", "--quiet"], cwd=DBT_DIR, capture_output=True, text=True)

@@ -31,7 +31,7 @@ import polars as pl
 from dagster_project.contracts import CHANGES, DEPLOYMENT_CHANGES, DEPLOYMENTS
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.commit_graph import CommitGraph
-from dagster_project.extract.git_repository import Repository, Size
+from dagster_project.extract.git_repository import Repository, Size, impersonal
 from dagster_project.load import CLOCK_TOLERANCE, Batch, Rejected, load
 from dagster_project.settings import Deployments, GitSource, Settings
 from dagster_project.warehouse import transaction
@@ -94,12 +94,19 @@ class Deployment:
     version: str | None
 
 
-def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
-    """Bring raw.deployments, raw.changes and raw.deployment_changes up to date with a clone; [] if nothing is new.
+@dataclass(frozen=True)
+class Clone:
+    """A repository, the tip of its default branch, and the deployments that the configured sources read from it."""
 
-    Raises ConfigurationError where the repository, a branch or a tag pattern leads nowhere, PlumblineError where the
-    clone cannot be read or is incomplete.
-    """
+    repository: Repository
+    tip: str
+    deployments: list[Deployment]
+    rejected: list[Rejected]
+    change_size: bool
+
+
+def open_clone(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> Clone:
+    """Read what is cheap to read: refs and tags, no commit. Raises as `extract` does."""
     entries = [
         entry for entry in settings.sources if isinstance(entry, GitSource) and entry.repository == source.repository
     ]
@@ -111,10 +118,20 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
             "make a full clone, or leave out change_size"
         )
     tip = repository.default_branch(_default_branch_name(entries))
-    deployments, rejected = _deployments(repository, entries, _latest_time(connection))
+    return Clone(repository, tip, *_deployments(repository, entries, _latest_time(connection)), change_size)
+
+
+def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
+    """Bring raw.deployments, raw.changes and raw.deployment_changes up to date with a clone; [] if nothing is new.
+
+    Raises ConfigurationError where the repository, a branch or a tag pattern leads nowhere, PlumblineError where the
+    clone cannot be read or is incomplete.
+    """
+    clone = open_clone(source, settings, connection)
+    repository, tip, deployments, change_size = clone.repository, clone.tip, clone.deployments, clone.change_size
 
     reading = {"version": READING_VERSION, "change_size": change_size}
-    fingerprint = hashlib.sha256(repr((tip, deployments, rejected)).encode()).hexdigest()
+    fingerprint = hashlib.sha256(repr((tip, deployments, clone.rejected)).encode()).hexdigest()
     state = {"reading": reading, "fingerprint": fingerprint}
     before = _stored_state(connection, source.name)
     if before == state:
@@ -135,7 +152,7 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
                 source=source.name,
                 origin=source.name,
                 places=lambda rows: [f"deployment {deployed['deployment_id'][row - 1]}" for row in rows],
-                rejected=rejected,
+                rejected=clone.rejected,
                 mirror=True,
             ),
             load(
@@ -204,7 +221,7 @@ def _tagged(repository: Repository, service: str, rule: Deployments, latest: flo
     pattern = re.compile(rule.tags)
     matches = [(tag, match) for tag in repository.tags if (match := pattern.fullmatch(tag.name))]
     if not matches:
-        examples = ", ".join(tag.name for tag in repository.tags[-5:])
+        examples = ", ".join(impersonal(tag.name for tag in repository.tags)[-5:])
         raise ConfigurationError(
             f"{repository.path}: no tag matches deployments.tags '{rule.tags}' ({service}, {rule.environment}); "
             + (f"it must match a whole name, such as {examples}" if examples else "the repository has no tags")

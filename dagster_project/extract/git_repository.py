@@ -25,6 +25,11 @@ PROMISOR = re.compile(rb"remote\..*\.promisor=true")
 COUNTS = re.compile(rb"(\d+) (file|insertion|deletion)")
 
 
+def impersonal(names: Iterable[str]) -> list[str]:
+    """The names, each once, that may stand in a message: `login/topic` or an e-mail would name a person."""
+    return [name for name in dict.fromkeys(names) if not re.search(r"[/@]", name)]
+
+
 class Tag(NamedTuple):
     """A tag: `created_at` is the tagger's time or, of a lightweight tag, the commit's, in seconds since 1970."""
 
@@ -131,6 +136,7 @@ class Repository:
 
     def _branches(self) -> str:
         names = self._git("for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/remotes").decode().split()
+        names = impersonal(name.removeprefix("origin/") for name in names)
         return f"branches there: {', '.join(names[:10])}{', …' if len(names) > 10 else ''}"
 
     @cached_property

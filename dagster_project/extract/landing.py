@@ -17,6 +17,7 @@ from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.landing_formats import (
     ALLOWED_ENDINGS,
+    CONTENT_ERRORS,
     LandedFile,
     Reading,
     UnreadableError,
@@ -88,7 +89,7 @@ def _place(source: LandingSource) -> LocalFolder | ObjectStore:
 
 def _portable(location: str, settings: Settings) -> str:
     """The location in words that stay true when the installation is moved as a whole."""
-    return location if "://" in location else os.path.relpath(location, settings.config_file.parent)
+    return location.rstrip("/") if "://" in location else os.path.relpath(location, settings.config_file.parent)
 
 
 def _offered(files: list[File]) -> tuple[list[File], list[str]]:
@@ -100,6 +101,9 @@ def _offered(files: list[File]) -> tuple[list[File], list[str]]:
             continue
         if not file.name.isprintable():
             problems[file.name] = f"{file.name!a} is left alone, since its name cannot be printed; rename it"
+        elif "@" in file.name or "%40" in file.name:
+            # Names are kept and logged, and people are not.
+            problems["@"] = "a file whose name has an @, as addresses have, is left alone; rename it"
         elif not rest:
             problems[folder] = f"{folder} is left alone; put it into the folder of its table: {', '.join(TABLES)}"
         elif folder not in TABLES:
@@ -163,7 +167,8 @@ class _Landing:
         for reading in readings(landed, self._connection):
             try:
                 return self._commit(file, checksum, landed.table, reading, "taken")
-            except duckdb.Error as error:
+            except CONTENT_ERRORS as error:
+                log.info("%s: holds errors, so that it is read line by line", self.origin(file))
                 failure = error
         raise failure
 

@@ -16,8 +16,10 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -27,7 +29,10 @@ from dagster_project.load import Fingerprint, Rejected
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+UNCOMPRESSED = "uncompressed"
 ALLOWED_ENDINGS = ".ndjson, .jsonl, .csv, each also with .gz or .zst behind it; .parquet"
+# What DuckDB raises over the content of a file, by kind; anything else is a fault of ours.
+CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.OperationalError)
 CHUNK_BYTES = 2**20
 ROWS_A_BATCH = 10_000
 # DuckDB's default and least; the lines above maximum_line_bytes are found beforehand.
@@ -35,6 +40,7 @@ DUCKDB_OBJECT_BYTES = 16 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Row = dict[str, str | None]
+Found = TypeVar("Found", "Line", "Record")
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +75,7 @@ class Reading:
     rejected: list[Rejected] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line without its end; `problem` is what is wrong with it before anyone looks inside."""
 
     number: int
@@ -79,8 +84,7 @@ class Line:
     problem: str | None = None
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One CSV record; the header is number 0."""
 
     number: int
@@ -92,15 +96,15 @@ class Record:
 def format_of(name: str) -> tuple[str, str] | None:
     """(format, compression) by the ending of a name; None if the ending is not allowed."""
     path = Path(name.lower())
-    compression = COMPRESSIONS.get(path.suffix, "none")
-    ending = path.suffix if compression == "none" else path.with_suffix("").suffix
-    if ending not in ENDINGS or (ending == ".parquet" and compression != "none"):
+    compression = COMPRESSIONS.get(path.suffix, UNCOMPRESSED)
+    ending = path.suffix if compression == UNCOMPRESSED else path.with_suffix("").suffix
+    if ending not in ENDINGS or (ending == ".parquet" and compression != UNCOMPRESSED):
         return None
     return ENDINGS[ending], compression
 
 
 def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
-    """The ways to read a file, the fastest first; the next one is for a file in which DuckDB has found an error.
+    """The ways to read a file, the fastest first; the next is for a file with which loading ended in CONTENT_ERRORS.
 
     Raises UnreadableError if the file is not what its ending says.
     """
@@ -120,9 +124,12 @@ def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
 
 
 def _careful(
-    file: LandedFile, rows: Callable[[list[Rejected]], Iterator[tuple[str, Row]]], rejected: list[Rejected]
+    file: LandedFile,
+    rows: Callable[[list[Rejected]], Iterator[tuple[Found, Row]]],
+    place: Callable[[LandedFile, Found], str],
 ) -> Reading:
-    """The good rows, each with its place, as a stream that fills `rejected` on its way."""
+    """The good rows as a stream that fills `rejected` on its way."""
+    rejected: list[Rejected] = []
     values = (row for _, row in rows(rejected))
     first = list(islice(values, 1))
     if not first:
@@ -137,14 +144,14 @@ def _careful(
 
     return Reading(
         pa.RecordBatchReader.from_batches(schema, batches(chain(first, values))),
-        lambda numbers: _nth((place for place, _ in rows([])), numbers),
+        lambda numbers: [place(file, found) for found in _nth((found for found, _ in rows([])), numbers)],
         rejected,
     )
 
 
-def _nth(places: Iterator[str], numbers: Sequence[int]) -> list[str]:
+def _nth(items: Iterator[Found], numbers: Sequence[int]) -> list[Found]:
     wanted = set(numbers)
-    return [place for number, place in enumerate(islice(places, max(numbers, default=0)), start=1) if number in wanted]
+    return [item for number, item in enumerate(islice(items, max(numbers, default=0)), start=1) if number in wanted]
 
 
 def _duckdb_path(path: Path) -> str:
@@ -162,13 +169,12 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
             f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
             f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
             f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
-            lambda numbers: _nth((_json_place(file, line) for line in _filled_lines(file)), numbers),
+            lambda numbers: [_json_place(file, line) for line in _nth(_filled_lines(file), numbers)],
         )
-    rejected: list[Rejected] = []
-    reading = _careful(file, lambda rejected: _json_rows(file, rejected), rejected)
+    reading = _careful(file, partial(_json_rows, file), _json_place)
     if isinstance(reading.rows, str):
-        beginning = next((line.content for line in _filled_lines(file)), b"{}")
-        if isinstance(beginning, bytes) and not re.match(rb"\s*\{.", beginning):
+        first = next(_filled_lines(file), None)
+        if first and not first.problem and not re.match(rb"\s*\{.", first.content):
             raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
     yield reading
 
@@ -177,28 +183,30 @@ def _json_place(file: LandedFile, line: Line) -> str:
     return f"{file.name}:{line.number} (byte {line.offset})"
 
 
-def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[str, Row]]:
+def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[Line, Row]]:
     columns = set(file.columns)
     for line in _filled_lines(file):
-        place = _json_place(file, line)
         try:
             if line.problem:
                 raise ValueError(line.problem)
             row = _json_row(line.content, columns)
         except ValueError as error:
-            rejected.append(Rejected(place, str(error), line.content))
+            rejected.append(Rejected(_json_place(file, line), str(error), line.content))
         else:
-            yield place, row
+            yield line, row
 
 
 class _Pairs(list):
     """The pairs of a JSON object, so that a name given twice is seen."""
 
 
+JSON = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
+
+
 def _json_row(content: bytes, columns: set[str]) -> Row:
     """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
     try:
-        pairs = json.loads(content.decode(), object_pairs_hook=_Pairs, parse_int=_json_integer, parse_constant=str)
+        pairs = JSON.decode(content.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
@@ -215,14 +223,9 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
             if name in row:
                 raise ValueError(f"{name}: stands twice in the object")
             row[name] = _json_text(value)
-    if not _is_unicode(row.values()):
+    if b"\\u" in content and not _is_unicode(row.values()):
         raise ValueError("not a JSON object: half a surrogate pair")
     return row
-
-
-def _json_integer(digits: str) -> int | float:
-    # DuckDB reads what does not fit into 64 bits as a float.
-    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def _json_text(value) -> str | None:
@@ -264,15 +267,14 @@ def _csv(file: LandedFile) -> Iterator[Reading]:
     # DuckDB takes the first line for the header, and an empty line for a row if there is but one column.
     if is_whole and first_line.content.strip() and len(names) > 1:
         columns = ", ".join(f"'{index}': 'VARCHAR'" for index in range(len(names)))
-        values = ", ".join(f'trim("{names.index(name)}") as {name}' for name in known)
+        values = ", ".join(f"trim(\"{names.index(name)}\", ' ') as {name}" for name in known)
         yield Reading(
             f"select {values} from read_csv({_duckdb_path(file.path)}, auto_detect = false, header = true, "
             f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}}, compression = '{file.compression}', "
             "hive_partitioning = false)",
-            lambda numbers: [_row_place(file, number) for number in numbers],
+            partial(_row_places, file),
         )
-    rejected: list[Rejected] = []
-    yield _careful(file, lambda rejected: _csv_rows(file, names, known, rejected), rejected)
+    yield _careful(file, partial(_csv_rows, file, names, known), _csv_place)
 
 
 def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
@@ -287,20 +289,23 @@ def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
     return known
 
 
-def _row_place(file: LandedFile, number: int) -> str:
-    return f"{file.name}: row {number}"
+def _row_places(file: LandedFile, numbers: Sequence[int]) -> list[str]:
+    return [f"{file.name}: row {number}" for number in numbers]
+
+
+def _csv_place(file: LandedFile, record: Record) -> str:
+    return _row_places(file, [record.number])[0]
 
 
 def _csv_rows(
     file: LandedFile, names: list[str], known: list[str], rejected: list[Rejected]
-) -> Iterator[tuple[str, Row]]:
+) -> Iterator[tuple[Record, Row]]:
     positions = {name: names.index(name) for name in known}
     for record in islice(_csv_records(file), 1, None):
-        place = _row_place(file, record.number)
         if record.problem:
-            rejected.append(Rejected(place, record.problem, record.content))
+            rejected.append(Rejected(_csv_place(file, record), record.problem, record.content))
         else:
-            yield place, {name: record.values[position].strip(" ") for name, position in positions.items()}
+            yield record, {name: record.values[position].strip(" ") for name, position in positions.items()}
 
 
 def _csv_records(file: LandedFile) -> Iterator[Record]:
@@ -352,13 +357,13 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     table = f"read_parquet({_duckdb_path(file.path)}, binary_as_string = true, hive_partitioning = false)"
     try:
         names = [name for name, *_ in connection.sql(f"describe from {table}").fetchall()]
-    except duckdb.Error:
+    except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
-    yield Reading(f"select {known} from {table}", lambda numbers: [_row_place(file, number) for number in numbers])
+    yield Reading(f"select {known} from {table}", partial(_row_places, file))
     try:
         connection.execute(f"select max(hash({known})) from {table}")
-    except duckdb.Error:
+    except CONTENT_ERRORS:
         raise UnreadableError("damaged Parquet") from None
 
 
@@ -376,7 +381,7 @@ class _Content(io.RawIOBase):
         self._stream = self._open()
 
     def _open(self) -> pa.NativeFile:
-        compression = None if self._file.compression == "none" else self._file.compression
+        compression = None if self._file.compression == UNCOMPRESSED else self._file.compression
         return pa.input_stream(str(self._file.path), compression=compression)
 
     def readable(self) -> bool:

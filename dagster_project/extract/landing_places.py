@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import time
@@ -13,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
 from dagster_project.errors import ConfigurationError, PlumblineError
@@ -117,16 +118,17 @@ class ObjectStore:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        # The store's own messages may hold signed URLs.
         try:
             yield
-        except (UnauthenticatedError, PermissionDeniedError):
-            raise PlumblineError(f"{self._url}: access refused; check the credentials in the environment") from None
         except NotFoundError:
             raise PlumblineError(f"{self._url}: no such bucket or object; correct the landing location") from None
         except BaseError as error:
+            # Of the store's own message no more than this: it may hold a signed URL.
+            status = re.search(r"status code: (\d+)", str(error))
+            problem = f"HTTP status {status[1]}" if status else type(error).__name__
             raise PlumblineError(
-                f"{self._url}: no answer that can be used ({type(error).__name__}); check address, region and network"
+                f"{self._url}: cannot be read ({problem}); check the address, the network, and the credentials in the "
+                "environment"
             ) from None
 
 

@@ -8,8 +8,9 @@ from running import LANDING, checksums, copy_of, installation, kill_at, run, sta
 def test_killed_at_every_stage_the_next_run_ends_in_the_same_marts(shop, tmp_path):
     config = installation(tmp_path / "killed", LANDING)
     write_history(config.parent)
-    for stage in ("extract landing", "build models", "gate", "publish"):
-        kill_at(config, stage)
+    # In the middle of dbt, and before the gate and the publication have done anything.
+    for stage, seconds in (("extract landing", 0), ("build models", 12), ("gate", 0), ("publish", 0)):
+        kill_at(config, stage, seconds)
     code, output = run(config)
     assert code == 0, output
     assert checksums(config) == checksums(shop)

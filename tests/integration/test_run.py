@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import duckdb
+import polars as pl
+from dagster import DagsterInstance
 from running import PEOPLE, checksums, copy_of, installation, land, published, run
+
+from dagster_project.contracts import DEPLOYMENTS, RAW_TABLES
+from dagster_project.definitions import defs
+from dagster_project.load import forget_sources, load
+from dagster_project.settings import load_settings
+from dagster_project.warehouse import Warehouse, transaction
 
 
 def test_a_run_publishes_what_its_sources_say(shop):
@@ -22,7 +32,8 @@ def test_the_bad_row_is_in_quarantine_and_every_row_is_accounted_for(shop):
     with duckdb.connect(shop.parent / "data/warehouse.duckdb", read_only=True) as connection:
         reasons = connection.sql("select reason from raw.quarantine").fetchall()
         counts = connection.sql(
-            "select rows_read, rows_loaded, rows_duplicate, rows_quarantined from raw.batches where table_name = 'deployments'"
+            "select rows_read, rows_loaded, rows_duplicate, rows_quarantined "
+            "from raw.batches where table_name = 'deployments'"
         ).fetchall()
     assert len(reasons) == 1
     assert "environment: not one of" in reasons[0][0]
@@ -30,11 +41,52 @@ def test_the_bad_row_is_in_quarantine_and_every_row_is_accounted_for(shop):
 
 
 def test_no_person_stands_in_any_file_but_the_landing_files(shop):
-    files = [path for path in (shop.parent / "data").rglob("*") if path.is_file()]
+    folder = shop.parent / "data"
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 20
     for path in files:
         content = path.read_bytes()
         assert not [person for person in PEOPLE if person.encode() in content], path
+    # Compressed columns hide their texts from a search for bytes.
+    for database in (folder / "warehouse.duckdb", folder / "published/marts.duckdb"):
+        with duckdb.connect(database, read_only=True) as connection:
+            for schema, table in connection.sql("select schema_name, table_name from duckdb_tables()").fetchall():
+                assert_nobody(connection.sql(f'select rows::varchar from "{schema}"."{table}" as rows'))
+    for parquet in (folder / "published/parquet").iterdir():
+        assert_nobody(duckdb.sql(f"select rows::varchar from '{parquet}' as rows"))
+
+
+def assert_nobody(rows: duckdb.DuckDBPyRelation) -> None:
+    text = "\n".join(row for (row,) in rows.fetchall()).lower()
+    assert not [person for person in PEOPLE if person in text]
+
+
+def test_a_source_that_is_configured_no_longer_leaves_the_marts(shop, tmp_path):
+    config = copy_of(shop, tmp_path)
+    with Warehouse(load_settings(config)).connect() as connection:
+        rows = pl.DataFrame({"deployment_id": ["g"], "service": ["web"], "environment": ["staging"]})
+        with transaction(connection):
+            load(connection, DEPLOYMENTS, rows.with_columns(status=pl.lit("in_progress")), source="gone", origin="gone")
+            connection.execute("insert into raw.source_state values ('gone', '{}', now()::timestamp)")
+            assert forget_sources(connection, RAW_TABLES, ["gone", "landing"]) == []
+            assert forget_sources(connection, RAW_TABLES, ["landing"]) == ["gone"]
+        left = connection.sql(
+            "select distinct source from raw.deployments union from (select source from raw.source_state)"
+        )
+        assert left.fetchall() == [("landing",)]
+
+
+def test_publishing_a_build_that_no_gate_has_seen_is_refused(shop, tmp_path, monkeypatch):
+    config = copy_of(shop, tmp_path)
+    shutil.rmtree(config.parent / "data/gate")
+    before = checksums(config)
+    monkeypatch.setenv("PLUMBLINE_CONFIG", str(config))
+    with DagsterInstance.ephemeral() as instance:
+        result = defs.resolve_job_def("publish").execute_in_process(instance=instance, raise_on_error=False)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "GateRefused" in failure.step_failure_data.error.to_string()
+    assert "no gate record" in failure.step_failure_data.error.to_string()
+    assert checksums(config) == before
 
 
 def test_a_second_run_without_news_changes_no_published_table(shop, tmp_path):

@@ -27,5 +27,6 @@ def test_the_storefront_history_reads_as_recorded(storefront, tmp_path):
     assert bulk > 4870
     assert published(
         config,
-        "select sum(changes) from fct_deployments where is_bulk_import and finished_at between '2021-08-01' and '2021-09-01'",
+        "select sum(changes) from fct_deployments "
+        "where is_bulk_import and finished_at between '2021-08-01' and '2021-09-01'",
     ) == [(4870,)]

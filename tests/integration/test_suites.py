@@ -214,7 +214,16 @@ def settings(tmp_path_factory):
         demo.extract(settings.sources[0], settings, connection)
         connection.execute(LANDED)
     subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "run", "--target-path", folder / "target", "--log-path", folder],
+        [
+            Path(sys.executable).with_name("dbt"),
+            "build",
+            "--exclude-resource-type",
+            "unit_test",
+            "--target-path",
+            folder / "target",
+            "--log-path",
+            folder,
+        ],
         cwd=DBT_DIR,
         env={**os.environ, "PLUMBLINE_WAREHOUSE": str(settings.warehouse_file)},
         check=True,

@@ -925,7 +925,7 @@ def test_two_default_branches_of_one_repository_contradict_each_other(clone):
 
 def test_two_repositories_of_one_name_are_refused(tmp_path):
     first, second = tmp_path / "a/shop.git", tmp_path / "b/shop"
-    with pytest.raises(ConfigurationError, match=r"sources\[1\]\.repository: .* both named shop"):
+    with pytest.raises(ConfigurationError, match=r"sources\[1\]: .* both named shop"):
         configure(tmp_path / "x", {"repository": str(first)}, {"repository": str(second), "service": "api"})
 
 

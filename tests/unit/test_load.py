@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagster_project.contracts import DEPLOYMENTS, INCIDENT_EVENTS, PULL_REQUESTS, RAW_TABLES, RUM_EVENTS, Table
-from dagster_project.load import Batch, Fingerprint, Rejected, checked_rows, load
+from dagster_project.load import Batch, Fingerprint, Rejected, checked_rows, forget_sources, load
 from dagster_project.people import People
 from dagster_project.warehouse import create_tables, transaction
 
@@ -158,6 +158,18 @@ def test_a_mirror_removes_what_its_source_no_longer_has(connection):
     assert one(connection, "select count(*) from raw.deployments where source = 'elsewhere'") == 1
 
 
+def test_a_mirrored_source_that_is_configured_no_longer_is_forgotten_with_all_it_loaded(connection):
+    put(connection, DEPLOYMENTS, DEPLOYMENT, DEPLOYMENT | {"source": "elsewhere"}, DEPLOYMENT | {"status": "odd"})
+    with transaction(connection):
+        load(connection, DEPLOYMENTS, pl.DataFrame([DEPLOYMENT]), source="landing", origin="file")
+    connection.execute("insert into raw.source_state values ('shop', '{}', now()::timestamp)")
+    assert forget_sources(connection, [DEPLOYMENTS], ["shop"]) == []
+    assert forget_sources(connection, [DEPLOYMENTS], ["landing"]) == ["shop"]
+    assert connection.sql("select source from raw.deployments").fetchall() == [("landing",)]
+    assert one(connection, "select count(*) from raw.quarantine") == 0
+    assert forget_sources(connection, [DEPLOYMENTS], ["landing"]) == []
+
+
 def test_an_empty_frame_is_a_batch_without_rows(connection):
     put(connection, DEPLOYMENTS, DEPLOYMENT)
     with transaction(connection):
@@ -210,10 +222,25 @@ def test_an_impossible_order_of_times_is_refused(connection):
 
 
 def test_values_that_break_the_contract_are_withheld(connection):
-    put(connection, DEPLOYMENTS, DEPLOYMENT | {"status": "ada.lovelace", "started_at": "ada", "version": "7@home"})
+    put(
+        connection, DEPLOYMENTS, DEPLOYMENT | {"status": "ada.lovelace", "started_at": "ada", "deployment_id": "7@home"}
+    )
     fields = json.loads(one(connection, "select fields from raw.quarantine"))
-    assert fields["status"] == fields["started_at"] == fields["version"] == "(withheld)"
-    assert fields["deployment_id"] == "d1"
+    assert fields["status"] == fields["started_at"] == fields["deployment_id"] == "(withheld)"
+
+
+def test_free_text_of_a_broken_row_is_withheld_and_what_its_contract_vouches_for_is_shown(connection):
+    put(connection, DEPLOYMENTS, DEPLOYMENT | {"status": "odd", "trigger": "ada"})
+    fields = json.loads(one(connection, "select fields from raw.quarantine"))
+    assert fields["trigger"] == fields["service"] == "(withheld)"
+    assert fields["version"] is None
+    shown = {name: fields[name] for name in ("deployment_id", "environment", "finished_at")}
+    assert shown == {"deployment_id": "d1", "environment": "production", "finished_at": "2024-03-01 12:00:00"}
+
+
+def test_a_place_shows_no_address(connection):
+    put(connection, DEPLOYMENTS, DEPLOYMENT, rejected=[Rejected("tag by-ada@example.com here", "torn")])
+    assert one(connection, "select place from raw.quarantine") == "tag (withheld) here"
 
 
 def test_a_person_is_hashed_also_in_quarantine(connection):

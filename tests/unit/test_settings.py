@@ -86,6 +86,10 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
         (VALID + "colour: red\n", "colour", "unknown key; allowed here: data_dir"),
         (VALID + "retention_days: soon\n", "retention_days", "valid integer"),
         (VALID + "vars: {colour: red}\n", "vars", "'colour' is no variable of the dbt project; allowed: as_of"),
+        (VALID + "vars: {week_start: friday}\n", "vars", "allowed: monday, sunday"),
+        (VALID + "vars: {calendar_time_zone: Moon}\n", "vars", "'Moon' is no IANA time zone"),
+        (VALID + "vars: {incident_link_window_hours: long}\n", "vars", "'long' is not like its default 24"),
+        (VALID + "config_file: x\n", "config_file", "unknown key"),
         (VALID + "vars: {as_of: soon}\n", "vars", "as_of: 'soon' is no time"),
         (VALID.replace("data_dir: data\n", ""), "data_dir", "missing"),
         ("data_dir: [\n", "line 2", "not valid YAML"),
@@ -108,6 +112,15 @@ def test_every_wrong_key_has_a_line_of_its_own(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match=r"nowhere\.yaml: no such file"):
         load_settings(tmp_path / "nowhere.yaml")
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+
+
+def test_sources_of_one_name_are_refused(tmp_path):
+    assert "are both named landing" in refusal(tmp_path, VALID.replace("../storefront.git", "landing.git"))
 
 
 def test_a_source_given_twice_is_refused(tmp_path):

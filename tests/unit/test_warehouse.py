@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from dagster_project.contracts import DEPLOYMENTS
-from dagster_project.errors import PlumblineError
+from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.warehouse import Warehouse, transaction
 
 HOLD = """
@@ -63,10 +63,22 @@ def test_a_column_added_to_a_contract_is_added_to_an_older_warehouse(settings):
         assert connection.sql("select deployment_id, version from raw.deployments").fetchall() == [("1", None)]
 
 
+def test_another_people_key_than_the_warehouse_was_made_with_is_refused(settings, monkeypatch):
+    with Warehouse(settings).connect():
+        pass
+    monkeypatch.setenv("PLUMBLINE_PEOPLE_SALT", "another key than the one before")
+    with pytest.raises(ConfigurationError, match="people key has changed"), Warehouse(settings).connect():
+        pass
+
+
 def test_a_failed_transaction_leaves_nothing(connection):
-    with pytest.raises(RuntimeError), transaction(connection):
-        connection.execute("insert into raw.source_state values ('s', '{}', now()::timestamp)")
-        raise RuntimeError
+    def interrupted():
+        with transaction(connection):
+            connection.execute("insert into raw.source_state values ('s', '{}', now()::timestamp)")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
     assert connection.sql("select count(*) from raw.source_state").fetchone() == (0,)
 
 

@@ -17,13 +17,14 @@ import polars as pl
 import yaml
 
 from dagster_project.contracts import RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.errors import ConfigurationError
 from dagster_project.extract.demo import organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
-from dagster_project.settings import DemoSource, Settings
+from dagster_project.settings import DemoSource, Settings, load_settings
 from dagster_project.warehouse import transaction
 
 __all__ = ["PLANTED", "Truth", "extract", "generate", "write_installation"]
@@ -97,6 +98,9 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         "vars": {"as_of": f"{LAST_DAY + timedelta(days=2)}"},
         "sources": [source.model_dump()],
     }
+    file = folder / "plumbline.yaml"
+    if file.exists() and [each.kind for each in load_settings(file).sources] != ["demo"]:
+        raise ConfigurationError(f"{file}: not a demo installation; give the demo a folder of its own")
     seeds = folder / config["reference_dir"]
     seeds.mkdir(parents=True, exist_ok=True)
     _write_csv(
@@ -109,7 +113,6 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
-    file = folder / "plumbline.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
 

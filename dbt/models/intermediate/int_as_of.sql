@@ -20,7 +20,7 @@ with latest_events as (
 -- Depends on the same tables with and without the var, so that Dagster's graph stays true.
 select
     coalesce(
-        {% if var('as_of') is not none %}cast('{{ var("as_of") }}' as timestamp){% else %}cast(null as timestamp){% endif %},
+        cast({% if var('as_of') is none %}null{% else %}'{{ var("as_of") }}'{% endif %} as timestamp),
         max(latest_at)
     ) as as_of
 from latest_events
