@@ -9,6 +9,19 @@ with pull_requests as (
 
 ),
 
+-- A number leads to an author, so that the review of one pull request in a small group would be a mark for one person.
+groups as (
+
+    select
+        source,
+        repository,
+        {{ period_start('quarter', 'created_on') }} as created_quarter,
+        count(distinct author_key) >= 5 as is_large
+    from pull_requests
+    group by source, repository, {{ period_start('quarter', 'created_on') }}
+
+),
+
 first_deployments as (
 
     select * from {{ ref('int_shipped_pull_requests') }}
@@ -92,20 +105,29 @@ select
     pull_requests.created_at,
     pull_requests.created_on,
     pull_requests.ready_at,
-    pull_requests.first_review_at,
+    case when groups.is_large then pull_requests.first_review_at end as first_review_at,
     pull_requests.merged_at,
     pull_requests.merged_on,
     first_deployments.deployment_key,
     first_deployments.deployed_at,
     {{ span_hours('pull_requests.first_commit_at', 'pull_requests.created_at') }} as coding_hours,
     {{ span_hours('pull_requests.created_at', 'pull_requests.ready_at') }} as draft_hours,
-    {{ span_hours('pull_requests.reviewable_at', 'pull_requests.first_review_at') }} as pickup_hours,
-    {{ span_hours('pull_requests.first_review_at', 'pull_requests.merged_at') }} as review_hours,
+    case
+        when groups.is_large then {{ span_hours('pull_requests.reviewable_at', 'pull_requests.first_review_at') }}
+    end as pickup_hours,
+    case
+        when groups.is_large then {{ span_hours('pull_requests.first_review_at', 'pull_requests.merged_at') }}
+    end as review_hours,
     case
         when not contents.is_bulk_import
             then {{ span_hours('pull_requests.merged_at', 'first_deployments.deployed_at') }}
     end as merge_to_deploy_hours
 from pull_requests
+inner join groups
+    on
+        pull_requests.source = groups.source
+        and pull_requests.repository = groups.repository
+        and {{ period_start('quarter', 'pull_requests.created_on') }} = groups.created_quarter
 left join owners
     on
         pull_requests.source = owners.source
