@@ -1,6 +1,7 @@
-{# Delivery of one service in one day, week, month or quarter: the one definition behind the four delivery tables.
-   Counts are numerators and denominators, rates divide them at the end, medians come from event grain. #}
-{% macro delivery(period) %}
+{# Delivery of one service, or of one team, in one day, week, month or quarter: the one definition behind all delivery
+   tables. Counts are numerators and denominators, rates divide them at the end, medians come from event grain. A team
+   has the events of the services that it owned on their day; events of no team are in no team's row. #}
+{% macro delivery(period, by='service') %}
 
 {%- set segments = ['commit_to_merge', 'merge_to_build', 'build_to_deploy'] -%}
 
@@ -16,23 +17,23 @@ with as_of as (
 starts as (
 
     select distinct
-        service,
+        {{ by }},
         {{ period_start(period, 'day') }} as {{ period }}
-    from {{ ref('int_service_days') }}
+    from {{ ref('int_' ~ by ~ '_days') }}
 
 ),
 
 periods as (
 
     select
-        starts.service,
+        starts.{{ by }},
         starts.{{ period }},
         cast(
             least({{ period_end(period, 'starts.' ~ period) }} - interval 1 day, as_of.as_of_day) as date
         ) as last_day,
         {{ period_end(period, 'starts.' ~ period) }} <= as_of.as_of_day as is_complete,
         {{ hours_between('cast(' ~ period_end(period, 'starts.' ~ period) ~ ' as timestamp)', 'as_of.local_as_of') }}
-        < {{ var('incident_link_window_hours') }} as is_provisional
+        < {{ [var('incident_link_window_hours'), 24 * var('hotfix_blame_window_days')] | max }} as is_provisional
     from starts
     cross join as_of
 
@@ -41,7 +42,7 @@ periods as (
 deployments as (
 
     select
-        service,
+        {{ by }},
         {{ period_start(period, 'deployed_on') }} as {{ period }},
         count(*) filter (where is_success) as deployments,
         count(*) filter (where is_success and is_counted) as frequency_deployments,
@@ -75,7 +76,7 @@ deployments as (
 changes as (
 
     select
-        service,
+        {{ by }},
         {{ period_start(period, 'deployed_on') }} as {{ period }},
         count(*) as changes,
         count(lead_time_hours) as lead_time_changes,
@@ -101,7 +102,7 @@ changes as (
 incidents as (
 
     select
-        service,
+        {{ by }},
         {{ period_start(period, 'started_on') }} as {{ period }},
         count(*) as incidents,
         count(deployment_key) as linked_incidents,
@@ -117,9 +118,11 @@ joined as (
 
     select
         periods.{{ period }},
+        {% if by == 'service' -%}
         services.team,
-        periods.service,
         services.component_kind,
+        {% endif -%}
+        periods.{{ by }},
         periods.is_complete,
         periods.is_provisional,
         greatest({{ days_between('periods.' ~ period, 'periods.last_day') }} + 1, 0) as calendar_days,
@@ -155,24 +158,28 @@ joined as (
         incidents.mttr_hours
     from periods
     left join deployments
-        on periods.service = deployments.service and periods.{{ period }} = deployments.{{ period }}
+        on periods.{{ by }} = deployments.{{ by }} and periods.{{ period }} = deployments.{{ period }}
     left join changes
-        on periods.service = changes.service and periods.{{ period }} = changes.{{ period }}
+        on periods.{{ by }} = changes.{{ by }} and periods.{{ period }} = changes.{{ period }}
     left join incidents
-        on periods.service = incidents.service and periods.{{ period }} = incidents.{{ period }}
+        on periods.{{ by }} = incidents.{{ by }} and periods.{{ period }} = incidents.{{ period }}
+    {%- if by == 'service' %}
     left join {{ ref('dim_services') }} as services
         on
             periods.service = services.service
             and periods.last_day >= services.valid_from
             and periods.last_day < services.valid_to
+    {%- endif %}
 
 )
 
 select
     {{ period }},
     team,
+    {% if by == 'service' -%}
     service,
     component_kind,
+    {% endif -%}
     is_complete,
     is_provisional,
     cast(calendar_days as bigint) as calendar_days,

@@ -20,11 +20,14 @@ MARTS = {
     "dim_teams",
     "fct_deployments",
     "fct_changes",
+    "fct_pull_requests",
     "fct_incidents",
+    "fct_deployment_failures",
     "delivery_daily",
     "delivery_weekly",
     "delivery_monthly",
     "delivery_quarterly",
+    "team_delivery_monthly",
     "web_vitals_daily",
 }
 
@@ -188,6 +191,18 @@ def test_every_month_between_the_first_and_the_last_activity_is_there(small):
     ]
 
 
+def test_a_team_has_the_months_in_which_it_owned_and_a_service_without_an_owner_is_in_none(small):
+    months = small.sql(
+        "select month, team, deployments, changes, change_failure_rate, mttr_hours "
+        "from marts.team_delivery_monthly order by month"
+    ).fetchall()
+    assert months == [
+        (date(2025, 1, 1), "old", 1, 0, 0.0, None),
+        (date(2025, 2, 1), "old", 4, 2, 0.5, 3.5),
+        (date(2025, 4, 1), "new", 1, 1, 0.0, None),
+    ]
+
+
 def test_the_first_deployment_on_record_ships_nothing(small):
     shipped = small.sql(
         "select service, commit_sha, deployment_key from marts.fct_changes order by commit_sha"
@@ -221,6 +236,7 @@ def test_every_published_column_says_what_it_is_and_none_is_a_person_a_batch_or_
         "replaced_deployment_key",
         "blamed_deployment_key",
         "incident_key",
+        "first_evidence_key",
     }
     assert not names & {"loaded_at", "batch_id", "build_id", "updated_at"}
 

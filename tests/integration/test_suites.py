@@ -32,6 +32,18 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "delete from marts.fct_pull_requests where pull_request_number = 1": (
+        "fct_pull_requests",
+        "every_pull_request_in_raw_is_here",
+    ),
+    "update marts.fct_pull_requests set pickup_hours = pickup_hours + 1 where merge_method = 'squash'": (
+        "fct_pull_requests",
+        "stages_add_up_to_the_whole",
+    ),
+    "update marts.fct_pull_requests set deployed_at = deployed_at + interval 1 hour where merge_method = 'merge'": (
+        "fct_pull_requests",
+        "a_pull_request_ships_with_the_first_of_its_commits",
+    ),
     "update raw.batches set finished_at = finished_at - interval 2 hour where source = 'landing'": (
         "fct_deployments",
         "sources_are_fresh",
@@ -50,7 +62,19 @@ DAMAGE = {
     ),
     "update marts.fct_deployments set failed_by_rollback = false": (
         "fct_deployments",
-        "a_rollback_blames_an_earlier_deployment",
+        "a_rollback_or_hotfix_blames_an_earlier_deployment",
+    ),
+    "update marts.fct_deployments set failed_by_hotfix = not failed_by_hotfix where is_first_on_record": (
+        "fct_deployments",
+        "failures_are_those_in_fct_deployment_failures",
+    ),
+    "update marts.fct_deployment_failures set pieces_of_evidence = pieces_of_evidence + 1 where cause = 'hotfix'": (
+        "fct_deployment_failures",
+        "evidence_is_that_of_the_facts",
+    ),
+    "update marts.fct_deployment_failures set failed_at = failed_at - interval 1 day where cause = 'rollback'": (
+        "fct_deployment_failures",
+        "only_a_success_fails_and_not_before_its_end",
     ),
     "update marts.fct_deployments set changes = changes + 1 where production_sequence = 9": (
         "fct_deployments",
@@ -129,6 +153,22 @@ DAMAGE = {
     ),
     "update marts.delivery_monthly set change_failure_rate_low = 0.9": (
         "delivery_monthly",
+        "a_rate_lies_within_its_interval",
+    ),
+    "delete from marts.team_delivery_monthly where month = (select max(month) from marts.team_delivery_monthly)": (
+        "team_delivery_monthly",
+        "every_month_is_present",
+    ),
+    "update marts.team_delivery_monthly set failed_attempts = failed_attempts + 1": (
+        "team_delivery_monthly",
+        "counts_are_those_of_the_facts",
+    ),
+    "update marts.team_delivery_monthly set recovered_deployments = failed_deployments + 1": (
+        "team_delivery_monthly",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "update marts.team_delivery_monthly set change_failure_rate_low = 0.9": (
+        "team_delivery_monthly",
         "a_rate_lies_within_its_interval",
     ),
     "delete from marts.delivery_quarterly where quarter = (select max(quarter) from marts.delivery_quarterly)": (

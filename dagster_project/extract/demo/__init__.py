@@ -94,8 +94,8 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     config = {
         "data_dir": ".",
         "reference_dir": "seeds",
-        # A day after the record ends, when its last period is final.
-        "vars": {"as_of": f"{LAST_DAY + timedelta(days=2)}"},
+        # A week after the record ends, when its last period is final.
+        "vars": {"as_of": f"{LAST_DAY + timedelta(days=8)}"},
         "sources": [source.model_dump()],
     }
     file = folder / "plumbline.yaml"

@@ -3,6 +3,7 @@ with changes as (
     select
         changes.source,
         changes.commit_sha,
+        changes.repository,
         changes.pull_request_number,
         changes.change_type,
         changes.is_revert,
@@ -38,6 +39,7 @@ select
     shipped.deployed_commit_sha,
     changes.source,
     changes.commit_sha,
+    changes.repository,
     changes.pull_request_number,
     changes.change_type,
     changes.is_revert,

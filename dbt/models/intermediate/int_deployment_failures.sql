@@ -1,22 +1,14 @@
-with rollbacks as (
+with repairs as (
 
     select
         blamed_deployment_key as deployment_key,
+        case when is_rollback then 'rollback' else 'hotfix' end as cause,
         deployment_key as evidence_key,
-        is_marked_rollback,
+        -- A hotfix is marked by its source, but what it repairs is not.
+        case when is_rollback and is_marked_rollback then 'explicit' else 'inferred' end as attribution,
         finished_at
     from {{ ref('int_deployments') }}
-    where is_rollback and blamed_deployment_key is not null
-
-),
-
-rolled_back as (
-
-    select
-        deployment_key,
-        min(finished_at) as rolled_back_at
-    from rollbacks
-    group by deployment_key
+    where blamed_deployment_key is not null
 
 ),
 
@@ -27,28 +19,56 @@ evidence as (
         'incident' as cause,
         links.incident_key as evidence_key,
         links.attribution,
+        incidents.started_at as evidence_at,
         greatest(deployments.finished_at, incidents.started_at) as failed_at,
-        -- least() passes over the ends that are not known.
-        least(
-            incidents.mitigated_at,
-            incidents.resolved_at,
-            case when rolled_back.rolled_back_at >= incidents.started_at then rolled_back.rolled_back_at end
-        ) as recovered_at
+        incidents.mitigated_at,
+        incidents.resolved_at
     from {{ ref('int_incident_links') }} as links
     inner join {{ ref('int_incidents') }} as incidents on links.incident_key = incidents.incident_key
     inner join {{ ref('int_deployments') }} as deployments on links.deployment_key = deployments.deployment_key
-    left join rolled_back on links.deployment_key = rolled_back.deployment_key
     union all
     select
-        rollbacks.deployment_key,
-        'rollback' as cause,
-        rollbacks.evidence_key,
-        case when rollbacks.is_marked_rollback then 'explicit' else 'inferred' end as attribution,
+        repairs.deployment_key,
+        repairs.cause,
+        repairs.evidence_key,
+        repairs.attribution,
+        repairs.finished_at as evidence_at,
         deployments.finished_at as failed_at,
-        rollbacks.finished_at as recovered_at
-    from rollbacks
-    inner join {{ ref('int_deployments') }} as deployments on rollbacks.deployment_key = deployments.deployment_key
+        null as mitigated_at,
+        null as resolved_at
+    from repairs
+    inner join {{ ref('int_deployments') }} as deployments on repairs.deployment_key = deployments.deployment_key
+
+),
+
+repaired as (
+
+    select
+        evidence.deployment_key,
+        evidence.cause,
+        evidence.evidence_key,
+        min(repairs.finished_at) as repaired_at
+    from evidence
+    inner join repairs
+        on
+            evidence.deployment_key = repairs.deployment_key
+            and evidence.failed_at <= repairs.finished_at
+    group by evidence.deployment_key, evidence.cause, evidence.evidence_key
 
 )
 
-select * from evidence
+select
+    evidence.deployment_key,
+    evidence.cause,
+    evidence.evidence_key,
+    evidence.attribution,
+    evidence.evidence_at,
+    evidence.failed_at,
+    -- least() passes over the ends that are not known.
+    least(evidence.mitigated_at, evidence.resolved_at, repaired.repaired_at) as recovered_at
+from evidence
+left join repaired
+    on
+        evidence.deployment_key = repaired.deployment_key
+        and evidence.cause = repaired.cause
+        and evidence.evidence_key = repaired.evidence_key

@@ -59,16 +59,26 @@ classified as (
 
 ),
 
--- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
-brought_in as (
+sequenced as (
 
     select
         *,
+        -- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
         max(case when is_success and not is_rollback then production_sequence end) over (
             partition by service, deployed_version
             order by production_sequence
             rows between unbounded preceding and current row
-        ) as brought_in_by_sequence
+        ) as brought_in_by_sequence,
+        max(production_sequence) over (
+            partition by service, deployed_version
+            order by production_sequence
+            rows between unbounded preceding and 1 preceding
+        ) as last_run_by_sequence,
+        max(case when is_success and not is_rollback and not is_hotfix then production_sequence end) over (
+            partition by service, is_success
+            order by production_sequence
+            rows between unbounded preceding and 1 preceding
+        ) as latest_planned_sequence
     from classified
 
 ),
@@ -76,12 +86,22 @@ brought_in as (
 blaming as (
 
     select
-        *,
+        sequenced.*,
         case
-            when is_rollback
-                then lag(brought_in_by_sequence) over (partition by service, is_success order by production_sequence)
+            when sequenced.is_rollback then undone.brought_in_by_sequence
+            when sequenced.is_success and sequenced.is_hotfix then sequenced.latest_planned_sequence
         end as blamed_sequence
-    from brought_in
+    from sequenced
+    left join sequenced as undone
+        on
+            sequenced.service = undone.service
+            {% if var('rollback_blames') == 'first_after_restored' -%}
+            -- least() passes over a version that never ran before.
+            and undone.production_sequence
+            = least(sequenced.last_run_by_sequence + 1, sequenced.production_sequence - 1)
+            {%- else -%}
+            and undone.production_sequence = sequenced.production_sequence - 1
+            {%- endif %}
 
 )
 
@@ -107,7 +127,13 @@ select
     blaming.is_success and blaming.relation = 'returned' and not blaming.is_rollback as is_return_to_earlier,
     blaming.is_success and blaming.is_hotfix as is_hotfix,
     blaming.is_marked_rollback,
-    blamed.deployment_key as blamed_deployment_key
+    case
+        when
+            blaming.is_rollback
+            or {{ hours_between('blamed.finished_at', 'blaming.finished_at') }}
+            <= 24 * {{ var('hotfix_blame_window_days') }}
+            then blamed.deployment_key
+    end as blamed_deployment_key
 from blaming
 left join blaming as blamed
     on

@@ -2,13 +2,17 @@ with failures as (
 
     select
         deployment_key,
-        count(*) filter (where cause = 'incident') as incidents,
+        sum(case when cause = 'incident' then pieces_of_evidence else 0 end) as incidents,
         bool_or(cause = 'incident') as failed_by_incident,
         bool_or(cause = 'rollback') as failed_by_rollback,
-        -- Users tell when a failure began; without an incident it began with the deployment.
+        bool_or(cause = 'hotfix') as failed_by_hotfix,
+        -- Users tell when a failure began and ended; without an incident it began with the deployment.
         coalesce(min(failed_at) filter (where cause = 'incident'), min(failed_at)) as failed_at,
-        case when count(*) = count(recovered_at) then max(recovered_at) end as recovered_at
-    from {{ ref('int_deployment_failures') }}
+        case
+            when bool_or(cause = 'incident') then min(recovered_at) filter (where cause = 'incident')
+            else min(recovered_at)
+        end as recovered_at
+    from {{ ref('fct_deployment_failures') }}
     group by deployment_key
 
 )
@@ -42,9 +46,10 @@ select
     coalesce(contents.changes, 0) as changes,
     cast(contents.lines_changed as bigint) as lines_changed,
     coalesce(contents.is_bulk_import, false) as is_bulk_import,
-    coalesce(failures.incidents, 0) as incidents,
+    cast(coalesce(failures.incidents, 0) as bigint) as incidents,
     coalesce(failures.failed_by_incident, false) as failed_by_incident,
     coalesce(failures.failed_by_rollback, false) as failed_by_rollback,
+    coalesce(failures.failed_by_hotfix, false) as failed_by_hotfix,
     failures.deployment_key is not null as is_failed,
     failures.failed_at,
     failures.recovered_at,

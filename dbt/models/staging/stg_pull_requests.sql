@@ -12,6 +12,7 @@ renamed as (
         repository,
         pull_request_number,
         merge_commit_sha,
+        author_key,
 
         -- kind
         merge_method,
