@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from dagster import AssetExecutionContext, AssetKey
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from dagster_project.durable import replace_durably
 from dagster_project.errors import PlumblineError
 from dagster_project.installation import Installation, stage
 from dagster_project.settings import DBT_DIR
@@ -34,9 +36,14 @@ def prepare_manifest() -> None:
     inputs = [path for pattern in MANIFEST_INPUTS for path in DBT_DIR.glob(pattern)]
     if MANIFEST.exists() and MANIFEST.stat().st_mtime >= max(path.stat().st_mtime for path in inputs):
         return
-    parsed = subprocess.run([DBT, "parse", "--quiet"], cwd=DBT_DIR, capture_output=True, text=True)
-    if parsed.returncode:
-        raise PlumblineError(f"dbt cannot read its project: {parsed.stdout.strip() or parsed.stderr.strip()}")
+    # Parsed aside and moved into place, since several processes may find the manifest stale at once.
+    MANIFEST.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=MANIFEST.parent) as folder:
+        command = [DBT, "parse", "--quiet", "--target-path", folder, "--log-path", folder]
+        parsed = subprocess.run(command, cwd=DBT_DIR, capture_output=True, text=True)
+        if parsed.returncode:
+            raise PlumblineError(f"dbt cannot read its project: {parsed.stdout.strip() or parsed.stderr.strip()}")
+        replace_durably(Path(folder) / MANIFEST.name, MANIFEST)
 
 
 class Translator(DagsterDbtTranslator):
