@@ -26,7 +26,7 @@ from dagster_project.extract.landing_formats import (
     readings,
 )
 from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
-from dagster_project.load import Batch, Fingerprint, Rejected, load
+from dagster_project.load import Batch, Fingerprint, Rejected, stage, store
 from dagster_project.settings import LandingSource, Settings
 from dagster_project.warehouse import transaction
 
@@ -154,35 +154,38 @@ class _Landing:
                 path, self.origin(file), file.name, table, *format_of(file.name), self._source.maximum_line_bytes
             )
             try:
-                batch = self._load(file, checksum, landed)
+                reading, status = self._stage(landed), "taken"
             except UnreadableError as error:
-                refused = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
-                batch = self._commit(file, checksum, table, refused, "refused")
-                log.warning("%s: refused: %s", self.origin(file), error)
+                log.warning("%s: refused: %s", landed.origin, error)
+                reading = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
+                status = "refused"
+                stage(self._connection, table, reading.rows, self._source.name)
+            batch = self._commit(file, checksum, table, reading, status)
             if batch.read == 0:
-                log.warning("%s: empty", self.origin(file))
+                log.warning("%s: empty", landed.origin)
             return batch
 
-    def _load(self, file: File, checksum: str, landed: LandedFile) -> Batch:
+    def _stage(self, landed: LandedFile) -> Reading:
+        """Stage the rows of a file in the first way that works, and return that."""
         for reading in readings(landed, self._connection):
             try:
-                return self._commit(file, checksum, landed.table, reading, "taken")
+                stage(self._connection, landed.table, reading.rows, self._source.name, self._retention_days)
             except CONTENT_ERRORS as error:
-                log.info("%s: holds errors, so that it is read line by line", self.origin(file))
+                log.info("%s: holds errors, so that it is read line by line", landed.origin)
                 failure = error
+            else:
+                return reading
         raise failure
 
     def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str) -> Batch:
         with transaction(self._connection):
-            batch = load(
+            batch = store(
                 self._connection,
                 table,
-                reading.rows,
                 source=self._source.name,
                 origin=self.origin(file),
                 places=reading.places,
                 rejected=reading.rejected,
-                retention_days=self._retention_days,
             )
             self._connection.execute(
                 "delete from raw.landing_files where location = ? and name = ?", [self.location, file.name]

@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from dagster_project.contracts import Table
-from dagster_project.load import Fingerprint, Rejected
+from dagster_project.load import WITHHELD, Fingerprint, Rejected
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -285,7 +285,9 @@ def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
     if twice := [name for name in known if known.count(name) > 1]:
         raise UnreadableError(f"it names the column {twice[0]} twice")
     if unknown := sorted(set(names) - set(known)):
-        log.warning("%s: columns ignored, since raw.%s has none: %s", file.origin, file.table.name, ", ".join(unknown))
+        # A name of other characters may be anything, in a file whose header is missing even a person.
+        shown = [name if re.fullmatch(r"\w{1,63}", name) else WITHHELD for name in unknown]
+        log.warning("%s: columns ignored, since raw.%s has none: %s", file.origin, file.table.name, ", ".join(shown))
     return known
 
 

@@ -26,7 +26,7 @@ from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.extract import landing, landing_formats
 from dagster_project.extract.landing import extract, list_files
 from dagster_project.extract.landing_formats import LandedFile, readings
-from dagster_project.load import load
+from dagster_project.load import load, stage, store
 from dagster_project.people import People
 from dagster_project.settings import LandingSource, load_settings
 from dagster_project.warehouse import create_tables, transaction
@@ -146,11 +146,11 @@ def test_rows_and_ledger_commit_together(folder, take, connection, monkeypatch):
     write(folder, "deployments/a.ndjson", ndjson(row(1)))
 
     def interrupted(*arguments, **options):
-        load(*arguments, **options)
+        store(*arguments, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "load", interrupted)
+        patch.setattr(landing, "store", interrupted)
         with pytest.raises(KeyboardInterrupt):
             take()
     assert deployments(connection) == []
@@ -204,10 +204,10 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(folder, take, conne
     def overtaken(*arguments, **options):
         with file.open("ab") as out:
             out.write(b'{"deployment_id": "d')
-        return load(*arguments, **options)
+        return stage(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "load", overtaken)
+        patch.setattr(landing, "stage", overtaken)
         assert take() == []
     assert deployments(connection) == []
     assert ledger(connection) == {}
@@ -364,12 +364,13 @@ def test_a_row_may_name_its_own_source(folder, take, connection):
 
 
 def test_unknown_columns_are_ignored_and_named_once(folder, take, connection, caplog):
-    write(
-        folder, "deployments/a.csv", as_csv([row(1, colour="red", Shape="round"), row(2, colour="blue", Shape="flat")])
-    )
+    rows = [row(number, colour="red", Shape="flat") | {"ada@example.com": "1"} for number in (1, 2)]
+    write(folder, "deployments/a.csv", as_csv(rows))
     assert take() == [(2, 2, 0, 0)]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line.endswith("deployments/a.csv: columns ignored, since raw.deployments has none: Shape, colour")
+    assert line.endswith(
+        "deployments/a.csv: columns ignored, since raw.deployments has none: Shape, (withheld), colour"
+    )
 
 
 @pytest.mark.parametrize(
@@ -575,10 +576,10 @@ def test_wherever_a_compressed_file_breaks_off_the_complete_lines_before_arrive(
     folder, take, connection, codec, ending
 ):
     # zstd packs blocks of 128 KiB, so that only a file of several shows anything.
-    lines = [ndjson(row(number, version=f"{number * 7919**3}")) for number in range(3000)]
+    lines = [ndjson(row(number, version=f"{number * 7919**3}")) for number in range(2000)]
     packed = pa.compress(b"".join(lines), codec, asbytes=True)
     seen = set()
-    for part in range(1, 12):
+    for part in range(1, 12, 2):
         write(folder, f"deployments/{part}.ndjson.{ending}", packed[: len(packed) * part // 12])
         ((read, loaded, duplicate, quarantined),) = take()
         assert (loaded + duplicate, quarantined) == (read - 1, 1)
@@ -588,7 +589,7 @@ def test_wherever_a_compressed_file_breaks_off_the_complete_lines_before_arrive(
     assert deployments(connection) == sorted(f"d{number}" for number in range(max(seen)))
     assert len(seen) > 2
     if codec == "gzip":
-        assert max(seen) > 2500
+        assert max(seen) > 1700
 
 
 @pytest.mark.parametrize(
