@@ -168,6 +168,13 @@ CHANGES = Table(
             "that contains it.",
         ),
         Column("merge_commit_sha", "text", "That first-parent commit; the commit itself where pushed or squashed."),
+        Column(
+            "mainline_position",
+            "integer",
+            "Place of `merge_commit_sha` on the default branch's first-parent line, from 1: every commit of the line at "
+            "that place or later contains the change.",
+            minimum=1,
+        ),
         Column("is_merge", "boolean", "Has more than one parent; a merge is no change.", required=True),
         Column("pull_request_number", "integer", "Pull request that brought it in.", minimum=1),
         Column("author_key", "text", "Author, as a keyed hash.", person=True),
@@ -177,6 +184,17 @@ CHANGES = Table(
         Column("files_changed", "integer", "Files touched.", minimum=0),
         Column("lines_added", "integer", "Lines added.", minimum=0),
         Column("lines_deleted", "integer", "Lines deleted.", minimum=0),
+    ),
+)
+
+CHANGE_PATHS = Table(
+    "change_paths",
+    "One file that a commit touches; needed only where several services share a repository by path rules.",
+    key=("source", "commit_sha", "path"),
+    columns=(
+        SOURCE,
+        Column("commit_sha", "text", "The commit.", required=True),
+        Column("path", "text", "The file, relative to the root of the repository.", required=True),
     ),
 )
 
@@ -310,6 +328,35 @@ INCIDENT_EVENTS = Table(
     ),
 )
 
+OPERATIONAL_CHANGES = Table(
+    "operational_changes",
+    "One change to what runs that is no deployment: a flag, the CDN, a configuration.",
+    key=("source", "operational_change_id"),
+    event_time="occurred_at",
+    columns=(
+        SOURCE,
+        Column("operational_change_id", "text", "The source's own id.", required=True),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column(
+            "change_kind",
+            "text",
+            "What was done.",
+            required=True,
+            allowed=(
+                "flag_change",
+                "flag_rollback",
+                "cdn_invalidation",
+                "safe_fallback",
+                "configuration_change",
+            ),
+        ),
+        Column("occurred_at", "timestamp", "When.", required=True),
+        Column("flag", "text", "The feature flag, where it is one."),
+        Column("incident_id", "text", "The incident it was done for, where the source says so."),
+        UPDATED_AT,
+    ),
+)
+
 RUM_EVENTS = Table(
     "rum_events",
     "One real-user-monitoring event of a browser.",
@@ -392,6 +439,13 @@ SERVICES = Table(
             allowed=("frontend", "node_service", "worker"),
         ),
         Column("repository", "text", "The repository that holds it."),
+        Column(
+            "paths",
+            "text",
+            "Path rules, separated by spaces, where several services share the repository: a change belongs to the "
+            "service if it touches a file that one of these globs matches (`*` within a folder, `**` across folders); "
+            "empty: every change does.",
+        ),
         Column("valid_from", "date", "First day of this ownership; empty: since ever."),
         Column("valid_to", "date", "First day after it; empty: until further notice."),
     ),
@@ -410,15 +464,90 @@ TEAMS = Table(
     ),
 )
 
+CORRECTIONS = Table(
+    "corrections",
+    "One audited correction by hand; of several of one deployment or incident the latest counts.",
+    key=("corrected_at", "verdict", "deployment_key", "incident_key"),
+    schema="reference",
+    columns=(
+        Column("corrected_at", "timestamp", "When it was decided.", required=True),
+        Column("corrected_by_role", "text", "Role, never a name, of who decided it.", required=True),
+        Column("reason", "text", "Why, with the evidence; names nobody.", required=True),
+        Column(
+            "verdict",
+            "text",
+            "What holds instead of what was inferred.",
+            required=True,
+            allowed=("deployment_failed", "deployment_not_failed", "incident_linked", "incident_not_linked"),
+        ),
+        Column("deployment_key", "text", "The deployment, as fct_deployments names it."),
+        Column("incident_key", "text", "The incident, as fct_incidents names it."),
+        Column(
+            "cause",
+            "text",
+            "What the deployment failed by; empty: incident.",
+            allowed=("incident", "rollback", "hotfix", "degradation"),
+        ),
+    ),
+    rules=(
+        Rule(
+            "verdict = 'incident_not_linked' or deployment_key is not null",
+            "deployment_key is missing for this verdict",
+        ),
+        Rule(
+            "verdict not in ('incident_linked', 'incident_not_linked') or incident_key is not null",
+            "incident_key is missing for this verdict",
+        ),
+    ),
+)
+
+PROFILES = Table(
+    "profiles",
+    "One variable that a profile sets, so that the figures are those that another tool reports.",
+    key=("profile", "variable"),
+    schema="reference",
+    columns=(
+        Column("profile", "text", "Name of the profile.", required=True),
+        Column("variable", "text", "A variable of the dbt project.", required=True),
+        Column("value", "text", "Its value, in YAML.", required=True),
+        Column("reason", "text", "What the other tool does.", required=True),
+    ),
+)
+
+DORA_BANDS = Table(
+    "dora_bands",
+    "One performance band of one metric in one year's DORA report.",
+    key=("report_year", "metric", "band"),
+    schema="reference",
+    columns=(
+        Column("report_year", "integer", "Year of the Accelerate State of DevOps report.", required=True, minimum=2014),
+        Column(
+            "metric",
+            "text",
+            "The metric.",
+            required=True,
+            allowed=("deployment_frequency", "lead_time", "change_failure_rate", "recovery_time"),
+        ),
+        Column("band", "text", "The report's name of it.", required=True, allowed=("elite", "high", "medium", "low")),
+        Column("lowest", "number", "Least value in it: deployments per day, hours, or a rate; empty: none.", minimum=0),
+        Column("highest", "number", "Value from which on it is left; empty: none.", minimum=0),
+        Column("stated", "text", "What the report states.", required=True),
+        Column("caveat", "text", "What to know before comparing with it."),
+    ),
+    rules=in_order("lowest", "highest"),
+)
+
 RAW_TABLES: tuple[Table, ...] = (
     DEPLOYMENTS,
     CHANGES,
+    CHANGE_PATHS,
     DEPLOYMENT_CHANGES,
     PULL_REQUESTS,
     BUILDS,
     INCIDENTS,
     INCIDENT_EVENTS,
+    OPERATIONAL_CHANGES,
     RUM_EVENTS,
 )
-REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS)
+REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, PROFILES, DORA_BANDS)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

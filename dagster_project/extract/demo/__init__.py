@@ -59,6 +59,7 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
                 retention_days=settings.retention_days,
             )
             for table in RAW_TABLES
+            if table.name in frames
         ]
         connection.execute("delete from raw.source_state where source = ?", [source.name])
         connection.execute("insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, state])
@@ -66,7 +67,7 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
 
 
 def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
-    """Table name → its rows, for every raw table; people in the clear."""
+    """Table name → its rows, for every raw table that the organisation fills; people in the clear."""
     period = Period(source.days)
     deliveries = {service.name: Delivery(service, period, source.seed) for service in organisation.SERVICES}
     rows: dict[str, list[Row]] = {
@@ -82,8 +83,8 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
     rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
     releases = {front_end.service: deliveries[front_end.service].releases() for front_end in FRONT_ENDS}
     measured = Period(min(source.days, MEASURED_DAYS))
-    events = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
-    return {table.name: _frame(table, rows.get(table.name, events)) for table in RAW_TABLES}
+    rows["rum_events"] = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
+    return {table.name: _frame(table, rows[table.name]) for table in RAW_TABLES if table.name in rows}
 
 
 def write_installation(folder: Path, source: DemoSource) -> Path:

@@ -11,6 +11,7 @@ renamed as (
         source,
         commit_sha,
         merge_commit_sha,
+        mainline_position,
         repository,
         pull_request_number,
 

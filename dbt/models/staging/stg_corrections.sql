@@ -1,0 +1,27 @@
+with source as (
+
+    select * from {{ source('reference', 'corrections') }}
+
+),
+
+renamed as (
+
+    select
+        -- keys
+        deployment_key,
+        incident_key,
+
+        -- what holds
+        verdict,
+        coalesce(cause, 'incident') as cause,
+
+        -- audit
+        corrected_at,
+        corrected_by_role,
+        reason
+
+    from source
+
+)
+
+select * from renamed
