@@ -46,7 +46,7 @@ def diagnose(config: Path | None = None) -> list[Finding]:
     findings.append(Finding("configuration", str(settings.config_file)))
     findings += [
         _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source, settings))
-        for source in settings.sources
+        for source in settings.distinct_sources
     ]
     findings += [
         _checked("reference data", lambda: _reference(settings)),
