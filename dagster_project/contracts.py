@@ -171,8 +171,8 @@ CHANGES = Table(
         Column(
             "mainline_position",
             "integer",
-            "Place of `merge_commit_sha` on the default branch's first-parent line, from 1: every commit of the line at "
-            "that place or later contains the change.",
+            "Place of `merge_commit_sha` on the default branch's first-parent line, from 1: every commit of the line "
+            "at that place or later contains the change.",
             minimum=1,
         ),
         Column("is_merge", "boolean", "Has more than one parent; a merge is no change.", required=True),
