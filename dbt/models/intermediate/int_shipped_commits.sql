@@ -26,4 +26,17 @@ inner join {{ ref('int_deployments') }} as deployments
     on
         reached.service = deployments.service
         and reached.production_sequence = deployments.production_sequence
-where not deployments.is_first_on_record
+left join {{ ref('stg_services') }} as services
+    on
+        reached.service = services.service
+        and deployments.deployed_on >= services.valid_from
+        and deployments.deployed_on < services.valid_to
+left join {{ ref('int_path_matches') }} as matches
+    on
+        reached.source = matches.source
+        and reached.commit_sha = matches.commit_sha
+        and services.service = matches.service
+        and services.valid_from = matches.valid_from
+where
+    not deployments.is_first_on_record
+    and (services.paths is null or matches.commit_sha is not null)
