@@ -23,6 +23,7 @@ MARTS = {
     "fct_pull_requests",
     "fct_incidents",
     "fct_deployment_failures",
+    "fct_corrections",
     "delivery_daily",
     "delivery_weekly",
     "delivery_monthly",
