@@ -238,6 +238,7 @@ def test_every_published_column_says_what_it_is_and_none_is_a_person_a_batch_or_
         "blamed_deployment_key",
         "incident_key",
         "first_evidence_key",
+        "subject_key",
     }
     assert not names & {"loaded_at", "batch_id", "build_id", "updated_at"}
 

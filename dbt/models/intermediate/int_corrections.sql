@@ -13,6 +13,7 @@ select
     corrected_by_role,
     why,
     verdict,
+    subject_key,
     deployment_key,
     incident_key,
     case when verdict = 'deployment_failed' then cause end as cause,

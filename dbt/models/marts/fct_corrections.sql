@@ -1,6 +1,7 @@
 select
     corrected_at,
     verdict,
+    subject_key,
     deployment_key,
     incident_key,
     cause,
