@@ -11,18 +11,15 @@
     'recovered_deployments', 'shipping_deployments', 'lines_changed_deployments', 'verified_deployments'
 ] -%}
 {%- set incident_counts = ['incidents', 'linked_incidents', 'resolved_incidents'] -%}
-{%- set statistic = chosen('reported_duration_statistic', {'median': 'median', 'mean': 'mean'}) -%}
-{%- set reported_frequency = chosen(
-    'reported_frequency_unit', {'deployments': 'frequency_deployments', 'deployment_days': 'deployment_days'}
-) -%}
-{%- set reported_numerator = chosen(
-    'reported_failure_numerator', {'failed_deployments': 'failed_deployments', 'incidents': 'incidents'}
-) -%}
-{%- set reported_denominator = chosen('reported_failure_denominator', {
+{%- set statistic = var('reported_duration_statistic') -%}
+{%- set reported_frequency = {
+    'deployments': 'frequency_deployments', 'deployment_days': 'deployment_days'
+}[var('reported_frequency_unit')] -%}
+{%- set reported_denominator = {
     'deployments': 'deployments',
     'frequency_deployments': 'frequency_deployments',
     'attempts': '(deployments + failed_attempts)'
-}) -%}
+}[var('reported_failure_denominator')] -%}
 {%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
 
 with as_of as (
@@ -349,7 +346,7 @@ select
     '{{ var("profile") }}' as reported_profile,
     {{ ratio(reported_frequency, 'calendar_days') }} as reported_deployments_per_day,
     lead_time_{{ statistic }}_hours as reported_lead_time_hours,
-    {{ ratio(reported_numerator, reported_denominator) }} as reported_change_failure_rate,
+    {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
     recovery_{{ statistic }}_hours as reported_recovery_hours
 from joined
 
@@ -369,15 +366,4 @@ from joined
     {{ ratio(hits, n) }} as {{ name }},
     {{ wilson_low(hits, n) }} as {{ name }}_low,
     {{ wilson_high(hits, n) }} as {{ name }}_high
-{%- endmacro %}
-
-
-{# What a variable stands for, of those values that it may have. #}
-{% macro chosen(variable, meanings) -%}
-    {%- if var(variable) not in meanings -%}
-        {{ exceptions.raise_compiler_error(
-            'var ' ~ variable ~ ' is ' ~ var(variable) ~ '; it may be ' ~ meanings | join(', ')
-        ) }}
-    {%- endif -%}
-    {{ meanings[var(variable)] }}
 {%- endmacro %}
