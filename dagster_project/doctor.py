@@ -48,7 +48,7 @@ def diagnose(config: Path | None = None) -> list[Finding]:
     findings.append(_checked("variables", lambda: ", ".join(dbt_vars(settings)) or "the defaults"))
     findings += [
         _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source, settings))
-        for source in settings.sources
+        for source in settings.distinct_sources
     ]
     findings += [
         _checked("reference data", lambda: _reference(settings)),

@@ -94,6 +94,15 @@ def read_file(folder: Path, table: Table) -> pl.DataFrame:
     )
 
 
+def path_rules(folder: Path) -> dict[str, list[list[str]]]:
+    """The globs in each row of services.csv, by service; none without that file."""
+    rules: dict[str, list[list[str]]] = {}
+    if (folder / f"{SERVICES.name}.csv").exists():
+        for service, paths in read_file(folder, SERVICES).select("service", "paths").iter_rows():
+            rules.setdefault(service, []).append((paths or "").split())
+    return rules
+
+
 def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
     """What no single row shows: repeated keys, unknown teams, circles in the tree, overlapping ownership."""
     services, teams = rows["services"].to_dicts(), rows["teams"].to_dicts()

@@ -173,6 +173,11 @@ class Settings(Strict):
         return value
 
     @property
+    def distinct_sources(self) -> tuple[Source, ...]:
+        """The sources, with one entry for each repository, since all entries of a repository are read as one."""
+        return tuple({getattr(source, "repository", source): source for source in self.sources}.values())
+
+    @property
     def warehouse_file(self) -> Path:
         return self.data_dir / "warehouse.duckdb"
 
