@@ -12,6 +12,7 @@ with changes as (
         changes.authored_at,
         coalesce(pull_requests.merged_at, changes.merged_at) as merged_at,
         coalesce(pull_requests.merge_commit_sha, changes.merge_commit_sha) as merge_commit_sha,
+        changes.mainline_position,
         pull_requests.first_commit_at,
         -- A squash merge writes one new commit on the default branch; its times are the moment of the merge.
         coalesce(
@@ -48,6 +49,7 @@ select
     changes.authored_at,
     changes.merged_at,
     changes.merge_commit_sha,
+    changes.mainline_position,
     case
         when changes.is_squash and changes.first_commit_at is not null then 'pull_request'
         when changes.is_squash then 'squash_only'
