@@ -38,5 +38,7 @@ left join {{ ref('int_path_matches') }} as matches
         and services.service = matches.service
         and services.valid_from = matches.valid_from
 where
-    not deployments.is_first_on_record
-    and (services.paths is null or matches.commit_sha is not null)
+    (services.paths is null or matches.commit_sha is not null)
+    {%- if var('first_deployment') == 'ships_nothing' %}
+    and not deployments.is_first_on_record
+    {%- endif %}
