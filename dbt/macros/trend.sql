@@ -80,7 +80,8 @@ with points as (
         sqrt({{ each.metric }}) as scaled,
         0.25 / nullif(calendar_days, 0) as least_variance
         {%- elif each.kind == 'duration' -%}
-        ln(greatest({{ each.metric }}, 1 / 60.0)) as scaled,
+        -- greatest() passes over a value that is not known.
+        case when {{ each.metric }} is not null then ln(greatest({{ each.metric }}, 1 / 60.0)) end as scaled,
         0 as least_variance
         {%- else -%}
         {{ each.metric }} as scaled,
