@@ -56,7 +56,7 @@ periods as (
         ) as last_day,
         {{ period_end(period, 'starts.' ~ period) }} <= as_of.as_of_day as is_complete,
         {{ hours_between('cast(' ~ period_end(period, 'starts.' ~ period) ~ ' as timestamp)', 'as_of.local_as_of') }}
-        < {{ [var('incident_link_window_hours'), 24 * var('hotfix_blame_window_days')] | max }} as is_provisional
+        < {{ failure_window_hours() }} as is_provisional
     from starts
     cross join as_of
 
