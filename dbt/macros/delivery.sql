@@ -76,7 +76,7 @@ deployments as (
         count(*) filter (where is_unplanned) as unplanned_deployments,
         count(*) filter (where is_failed_attempt) as failed_attempts,
         count(*) filter (where is_failed) as failed_deployments,
-        count(*) filter (where is_evidenced) as evidenced_failed_deployments,
+        count(*) filter (where is_failed and verdict_attribution <> 'inferred') as evidenced_failed_deployments,
         count(recovery_hours) as recovered_deployments,
         {{ distribution('recovery', 'recovery_hours') }},
         count(*) filter (where changes > 0) as shipping_deployments,
@@ -88,9 +88,6 @@ deployments as (
     from (
         select
             *,
-            deployment_key in (
-                select deployment_key from {{ ref('fct_deployment_failures') }} where attribution <> 'inferred'
-            ) as is_evidenced,
             {% if var('frequency_counts_rollbacks_and_redeploys') -%}
             true as is_counted
             {%- else -%}

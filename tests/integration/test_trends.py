@@ -38,7 +38,8 @@ def sql(tmp_path_factory) -> str:
     """The query that the macro makes of a table named figures."""
     folder = tmp_path_factory.mktemp("trends")
     command = [Path(sys.executable).with_name("dbt"), "--quiet", "compile"]
-    command += ["--inline", "{{ trends('figures', 'month', 'service') }}", "--target-path", folder, "--log-path", folder]
+    command += ["--inline", "{{ trends('figures', 'month', 'service') }}"]
+    command += ["--target-path", folder, "--log-path", folder]
     environment = {**os.environ, "PLUMBLINE_WAREHOUSE": str(folder / "warehouse.duckdb"), "NO_COLOR": "1"}
     result = subprocess.run(command, cwd=DBT_DIR, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
