@@ -427,6 +427,7 @@ def test_a_hotfix_is_the_deployment_that_ships_it_first_and_along_first_parents(
 
 def test_the_first_deployment_is_a_hotfix_by_the_commit_that_it_deploys_alone(clone, warehouse):
     commit = clone.commit(message="hotfix: it")
+    clone.branch("main", commit)
     clone.branch("production", commit)
     rule = {"release_branch": "production", "environment": "production", "hotfix": {"subject": "^hotfix"}}
     extract(configure(clone, deployments=rule), warehouse)
