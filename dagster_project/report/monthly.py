@@ -456,7 +456,13 @@ def read_published(settings: Settings) -> Published:
     with open_published(settings.published_file) as connection:
         months, comments = read_table(connection, settings, TABLE, (*IDENTITY, *SHOWN), "service, month")
         verdicts, _ = read_table(connection, settings, TRENDS, SHOWN_OF_TRENDS, "service, month, metric")
-        bands, _ = read_table(connection, settings, BANDS, SHOWN_OF_BANDS, "metric, lowest nulls first, band")
+        bands, _ = read_table(
+            connection,
+            settings,
+            BANDS,
+            SHOWN_OF_BANDS,
+            "metric, list_position(['elite', 'high', 'medium', 'low'], band)",
+        )
     trends: dict[tuple[str, date], dict[str, Row]] = {}
     for row in verdicts:
         trends.setdefault((row["service"], row["month"]), {})[row["metric"]] = row
