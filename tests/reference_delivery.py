@@ -1,0 +1,708 @@
+"""Delivery as docs/metrics.md defines it, once more: slowly, row by row, in plain Python, from raw rows.
+
+Written from the definitions and the contracts, not from the dbt models, so that tests can hold the two against each
+other. A history is a dict of table name → list of rows (dicts with the contract's columns, times in UTC); a column that
+a row leaves out is None.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from math import sqrt
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Row = dict[str, Any]
+History = dict[str, list[Row]]
+
+BEGINNING, END = date(1900, 1, 1), date(9999, 12, 31)
+SEVERITIES = ("sev1", "sev2", "sev3", "sev4", "sev5")
+SEGMENTS = ("commit_to_merge", "merge_to_build", "build_to_deploy")
+PERIODS = ("day", "week", "month", "quarter")
+
+
+class Sparse(dict):
+    """A row; what it does not hold is None."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+    def __or__(self, other: Row) -> Sparse:
+        return Sparse({**self, **other})
+
+
+def hours(start: datetime | None, end: datetime | None) -> float | None:
+    """From start to end; None if one is unknown or they are in the wrong order."""
+    if start is None or end is None or end < start:
+        return None
+    return (end - start).total_seconds() / 3600
+
+
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """Interpolated between the two nearest ranks."""
+    ranked = sorted(values)
+    if not ranked:
+        return None
+    place = share * (len(ranked) - 1)
+    below = int(place)
+    above = min(below + 1, len(ranked) - 1)
+    return ranked[below] + (place - below) * (ranked[above] - ranked[below])
+
+
+def mean(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+def ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None
+
+
+def wilson(successes: int, trials: int) -> tuple[float | None, float | None]:
+    """The 95 % interval of Wilson (1927), clipped to 0–1."""
+    if not trials:
+        return None, None
+    z = 1.959963984540054
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    spread = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+class Delivery:
+    """Every delivery mart of one history, under one setting of the dbt variables."""
+
+    def __init__(self, history: History, variables: Row) -> None:
+        self.vars = variables
+        self.zone = ZoneInfo(variables["calendar_time_zone"])
+        self.raw = {table: [Sparse(row) for row in rows] for table, rows in history.items()}
+        self.raw = defaultdict(list, self.raw)
+        self.as_of = self._as_of()
+        self.ownerships = self._ownerships()
+        self.deployments = self._deployments()
+        self.by_key = {deployment["deployment_key"]: deployment for deployment in self.deployments}
+        self.shipped = self._shipped_commits()
+        self.changes = self._changes()
+        self._add_contents()
+        self.incidents = self._incidents()
+        self.evidence = self._evidence()
+        self.failures = self._failures()
+        self._add_failures()
+        self.pull_requests = self._pull_requests()
+
+    # Time and ownership
+
+    def _as_of(self) -> datetime | None:
+        events = {
+            "deployments": ("started_at", "finished_at"),
+            "changes": ("committed_at", "merged_at"),
+            "pull_requests": ("created_at", "ready_at", "first_review_at", "approved_at", "merged_at", "closed_at"),
+            "builds": ("started_at", "finished_at"),
+            "incidents": ("started_at", "mitigated_at", "resolved_at"),
+            "incident_events": ("occurred_at",),
+        }
+        times = [row[name] for table, names in events.items() for row in self.raw[table] for name in names]
+        return self.vars["as_of"] or max((time for time in times if time), default=None)
+
+    def day(self, time: datetime | None) -> date | None:
+        return time and time.replace(tzinfo=UTC).astimezone(self.zone).date()
+
+    def midnight(self, day: date) -> datetime:
+        """Its first moment, in UTC."""
+        local = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        return local.astimezone(UTC).replace(tzinfo=None)
+
+    def period_start(self, period: str, day: date) -> date:
+        if period == "day":
+            return day
+        if period == "week":
+            first = 0 if self.vars["week_start"] == "monday" else 6
+            return day - timedelta(days=(day.weekday() - first) % 7)
+        if period == "month":
+            return day.replace(day=1)
+        return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+
+    def period_end(self, period: str, start: date) -> date:
+        """The first day after it."""
+        length = {"day": 1, "week": 7, "month": 31, "quarter": 92}[period]
+        return self.period_start(period, start + timedelta(days=length))
+
+    def _ownerships(self) -> list[Row]:
+        return [
+            Sparse(row) | {"valid_from": row["valid_from"] or BEGINNING, "valid_to": row["valid_to"] or END}
+            for row in self.raw["services"]
+        ]
+
+    def owner(self, service: str, day: date | None) -> Row:
+        """The ownership of a service on a day; empty if the reference data name none."""
+        for row in self.ownerships:
+            if row["service"] == service and day and row["valid_from"] <= day < row["valid_to"]:
+                return Sparse(team=row["team"], component_kind=row["component_kind"])
+        return Sparse()
+
+    # Deployments
+
+    def _deployments(self) -> list[Row]:
+        """Attempts to reach production; the successes of each service in their order."""
+        attempts = []
+        for row in self.raw["deployments"]:
+            if row["environment"] != "production":
+                continue
+            attempt = Sparse(row)
+            attempt["deployment_key"] = f"{row['source']}/{row['deployment_id']}"
+            attempt["is_success"] = row["status"] == "success"
+            attempt["is_failed_attempt"] = row["status"] in ("failure", "cancelled")
+            attempt["deployed_on"] = self.day(row["finished_at"] or row["started_at"])
+            # What runs: the commit, where the source names it.
+            attempt["running"] = row["commit_sha"] or row["version"]
+            for flag in ("is_first_on_record", "is_redeploy", "is_rollback", "is_return_to_earlier", "is_hotfix"):
+                attempt[flag] = False if flag != "is_hotfix" else bool(row["is_hotfix"]) and attempt["is_success"]
+            attempt["marked_rollback"] = bool(row["is_rollback"])
+            attempts.append(attempt)
+        for service in {attempt["service"] for attempt in attempts}:
+            successes = [a for a in attempts if a["service"] == service and a["is_success"]]
+            successes.sort(key=lambda a: (a["finished_at"], a["deployment_key"]))
+            for place, success in enumerate(successes):
+                self._place(success, successes[:place])
+            for place, success in enumerate(successes):
+                success["blamed_deployment_key"] = self._blamed(success, successes[:place])
+        return attempts
+
+    def _place(self, success: Row, earlier: list[Row]) -> None:
+        """What it is against the successes before it."""
+        success["production_sequence"] = len(earlier) + 1
+        replaced = earlier[-1] if earlier else None
+        success["replaced_deployment_key"] = replaced and replaced["deployment_key"]
+        success["is_first_on_record"] = replaced is None
+        # The first has none before it that its commit could stand in a relation to.
+        relation, running = replaced and success["commit_relation"], success["running"]
+        if relation is None and running is not None and replaced is not None:
+            if running == replaced["running"]:
+                relation = "same"
+            elif running in [other["running"] for other in earlier]:
+                relation = "ancestor"
+        success["is_redeploy"] = relation == "same"
+        success["is_rollback"] = not success["is_redeploy"] and (relation == "ancestor" or success["marked_rollback"])
+        success["is_return_to_earlier"] = relation == "returned" and not success["is_rollback"]
+
+    def _blamed(self, success: Row, earlier: list[Row]) -> str | None:
+        if success["is_rollback"]:
+            return self._blamed_by_rollback(success, earlier)
+        if success["is_hotfix"]:
+            window = timedelta(days=self.vars["hotfix_blame_window_days"])
+            planned = [other for other in earlier if not other["is_rollback"] and not other["is_hotfix"]]
+            if planned and success["finished_at"] - planned[-1]["finished_at"] <= window:
+                return planned[-1]["deployment_key"]
+        return None
+
+    def _blamed_by_rollback(self, success: Row, earlier: list[Row]) -> str | None:
+        if not earlier:
+            return None
+        blamed = earlier[-1]
+        if self.vars["rollback_blames"] == "first_after_restored":
+            ran = [place for place, other in enumerate(earlier) if other["running"] == success["running"] is not None]
+            if ran and ran[-1] + 1 < len(earlier):
+                blamed = earlier[ran[-1] + 1]
+        if not blamed["is_rollback"]:
+            return blamed["deployment_key"]
+        # Never a rollback: the latest deployment of the version that it restored.
+        left = [
+            other
+            for other in earlier[: blamed["production_sequence"] - 1]
+            if other["running"] == blamed["running"] is not None and not other["is_rollback"]
+        ]
+        return left[-1]["deployment_key"] if left else None
+
+    # Changes
+
+    def _shipped_commits(self) -> list[Row]:
+        """Each commit once per service, at the first success that holds it."""
+        first: dict[tuple[str, str], tuple] = {}
+        for row in self.raw["deployment_changes"]:
+            deployment = self.by_key.get(f"{row['source']}/{row['deployment_id']}")
+            if deployment and deployment["is_success"]:
+                key = (deployment["service"], row["commit_sha"])
+                place = (deployment["production_sequence"], deployment["deployment_key"], row["source"])
+                first[key] = min(first.get(key, place), place)
+        ships_all = self.vars["first_deployment"] == "ships_all"
+        return [
+            Sparse(service=service, commit_sha=sha, source=source, deployment_key=key)
+            for (service, sha), (sequence, key, source) in first.items()
+            if sequence > 1 or ships_all
+        ]
+
+    def _pull_request_of(self, commit: Row) -> Row | None:
+        names = ("source", "repository", "pull_request_number")
+        for row in self.raw["pull_requests"]:
+            if commit["pull_request_number"] and all(row[name] == commit[name] for name in names):
+                return row
+        return None
+
+    def _changes(self) -> list[Row]:
+        commits = {(row["source"], row["commit_sha"]): row for row in self.raw["changes"]}
+        changes = []
+        for shipped in self.shipped:
+            commit = commits.get((shipped["source"], shipped["commit_sha"]))
+            if commit is None or commit["is_merge"]:
+                continue
+            deployment = self.by_key[shipped["deployment_key"]]
+            pull_request = self._pull_request_of(commit)
+            change = Sparse(commit) | shipped
+            change["deployed_at"] = deployment["finished_at"]
+            change["deployed_on"] = deployment["deployed_on"]
+            change["merged_at"] = (pull_request and pull_request["merged_at"]) or commit["merged_at"]
+            change["start_basis"], change["started_at"] = self._start(commit, pull_request)
+            merges = {commit["merge_commit_sha"], pull_request and pull_request["merge_commit_sha"]} - {None}
+            change["built_at"] = self._built_at(commits, commit, merges, change, deployment)
+            change |= self.owner(change["service"], change["deployed_on"])
+            changes.append(change)
+        return changes
+
+    def _start(self, commit: Row, pull_request: Row | None) -> tuple[str, datetime]:
+        is_first_parent = commit["merge_commit_sha"] == commit["commit_sha"]
+        method = pull_request and pull_request["merge_method"]
+        is_squash = (
+            commit["pull_request_number"] is not None
+            and is_first_parent
+            and (method == "squash" or (method is None and commit["authored_at"] == commit["committed_at"]))
+        )
+        if not is_squash:
+            return "commit", commit["authored_at"]
+        if pull_request and pull_request["first_commit_at"]:
+            return "pull_request", pull_request["first_commit_at"]
+        return "squash_only", commit["authored_at"]
+
+    def _built_at(self, commits: dict, commit: Row, merges: set, change: Row, deployment: Row) -> datetime | None:
+        """End of the first successful build, on the deployed line, of a head that contains the change."""
+        if change["merged_at"] is None:
+            return None
+        ends = []
+        for build in self.raw["builds"]:
+            if (
+                build["status"] == "success"
+                and build["service"] in (None, change["service"])
+                and build["finished_at"] is not None
+                and build["started_at"] >= change["merged_at"]
+                and build["finished_at"] <= change["deployed_at"]
+                and (build["commit_sha"] in merges or self._holds(commits, build, commit, deployment))
+            ):
+                ends.append(build["finished_at"])
+        return min(ends, default=None)
+
+    def _holds(self, commits: dict, build: Row, commit: Row, deployment: Row) -> bool:
+        """The head of the build is the deployed commit, or stands between it and the merge on the default branch."""
+        if build["commit_sha"] == deployment["commit_sha"]:
+            return True
+
+        def position(sha: str | None) -> int | None:
+            row = commits.get((commit["source"], sha))
+            same = row and row["repository"] == commit["repository"] and row["merge_commit_sha"] == row["commit_sha"]
+            return row["mainline_position"] if same else None
+
+        merge, head = commit["mainline_position"], position(build["commit_sha"])
+        deployed = position(deployment["commit_sha"])
+        return None not in (merge, head, deployed) and merge <= head <= deployed
+
+    def _add_contents(self) -> None:
+        """Size, bulk imports and remediations; then the spans of each change, which a bulk import does not have."""
+        size = Counter(change["deployment_key"] for change in self.changes)
+        for deployment in self.deployments:
+            sizes = [n for key, n in size.items() if self.by_key[key]["service"] == deployment["service"]]
+            changes = size[deployment["deployment_key"]]
+            deployment["changes"] = changes
+            deployment["is_bulk_import"] = (
+                changes >= self.vars["bulk_import_minimum_changes"]
+                and changes >= self.vars["bulk_import_median_multiple"] * percentile(sizes, 0.5)
+                if changes
+                else False
+            )
+            deployment["is_remediation"] = self._reverts_what_was_shipped(deployment)
+            deployment["is_unplanned"] = any(deployment[f"is_{kind}"] for kind in ("rollback", "hotfix", "remediation"))
+        for change in self.changes:
+            self._add_spans(change, self.by_key[change["deployment_key"]]["is_bulk_import"])
+
+    def _reverts_what_was_shipped(self, deployment: Row) -> bool:
+        earlier = {
+            shipped["commit_sha"]
+            for shipped in self.shipped
+            if shipped["service"] == deployment["service"]
+            and deployment["is_success"]
+            and self.by_key[shipped["deployment_key"]]["production_sequence"] < deployment["production_sequence"]
+        }
+        return any(
+            change["deployment_key"] == deployment["deployment_key"] and change["reverts_commit_sha"] in earlier
+            for change in self.changes
+        )
+
+    def _add_spans(self, change: Row, is_bulk_import: bool) -> None:
+        started, merged = change["started_at"], change["merged_at"]
+        built, deployed = change["built_at"], change["deployed_at"]
+        change["is_bulk_import"] = is_bulk_import
+        change["is_clock_skew"] = started > deployed or (merged is not None and started > merged)
+        if is_bulk_import:
+            return
+        change["lead_time_hours"] = hours(started, deployed)
+        if merged is not None and merged <= deployed and change["start_basis"] != "squash_only":
+            change["commit_to_merge_hours"] = hours(started, merged)
+        change["merge_to_build_hours"] = hours(merged, built)
+        change["build_to_deploy_hours"] = hours(built, deployed)
+
+    # Incidents and failures
+
+    def _incidents(self) -> list[Row]:
+        incidents = []
+        for row in self.raw["incidents"]:
+            incident = Sparse(row)
+            incident["incident_key"] = f"{row['source']}/{row['incident_id']}"
+            log = [
+                event
+                for event in self.raw["incident_events"]
+                if (event["source"], event["incident_id"]) == (row["source"], row["incident_id"])
+            ]
+
+            def times(kind: str, log=log) -> list[datetime]:
+                return sorted(event["occurred_at"] for event in log if event["event_type"] == kind)
+
+            resolved, reopened = times("resolved"), times("reopened")
+            is_closed = resolved and (not reopened or resolved[-1] > reopened[-1])
+            incident["alert_at"] = (times("triggered") or [row["started_at"]])[0]
+            incident["acknowledged_at"] = (times("acknowledged") or [None])[0]
+            incident["mitigated_at"] = row["mitigated_at"] or (times("mitigated") or [None])[0]
+            incident["resolved_at"] = row["resolved_at"] or (resolved[-1] if is_closed else None)
+            incident["is_reopened"] = bool(reopened)
+            incident["is_merged"] = bool(times("merged"))
+            incident["is_false_positive"] = bool(row["is_false_positive"])
+            incident["is_third_party"] = bool(row["is_third_party"])
+            incident["started_on"] = self.day(row["started_at"])
+            for name, start, end in (
+                ("alert_to_acknowledge", "alert_at", "acknowledged_at"),
+                ("alert_to_mitigation", "alert_at", "mitigated_at"),
+                ("mitigation_to_resolution", "mitigated_at", "resolved_at"),
+                ("alert_to_resolution", "alert_at", "resolved_at"),
+            ):
+                incident[f"{name}_hours"] = hours(incident[start], incident[end])
+            incident["link_exclusion"] = self._exclusion(incident)
+            deployment, incident["link_basis"] = self._link(incident)
+            incident["deployment_key"] = deployment and deployment["deployment_key"]
+            if deployment:
+                incident["attribution"] = "inferred" if incident["link_basis"] == "latest_deployment" else "explicit"
+            incident |= self.owner(incident["service"], incident["started_on"])
+            incidents.append(incident)
+        return incidents
+
+    def _exclusion(self, incident: Row) -> str | None:
+        if incident["is_false_positive"]:
+            return "false_positive"
+        if incident["is_third_party"]:
+            return "third_party"
+        if incident["is_change_related"] is False:
+            return "not_change_related"
+        lowest = SEVERITIES.index(self.vars["incident_lowest_severity"])
+        if incident["severity"] and SEVERITIES.index(incident["severity"]) > lowest:
+            return "low_severity"
+        return None
+
+    def _boundary(self, deployment: Row) -> datetime:
+        if self.vars["incident_link_boundary"] == "finished":
+            return deployment["finished_at"]
+        return deployment["started_at"] or deployment["finished_at"]
+
+    def _link(self, incident: Row) -> tuple[Row | None, str | None]:
+        if incident["link_exclusion"]:
+            return None, None
+        successes = [
+            deployment
+            for deployment in self.deployments
+            if deployment["is_success"] and deployment["service"] == incident["service"]
+        ]
+        before = [deployment for deployment in successes if self._boundary(deployment) < incident["started_at"]]
+
+        def latest(deployments: list[Row]) -> Row:
+            return max(deployments, key=lambda d: (self._boundary(d), d["production_sequence"]))
+
+        if incident["deployment_id"]:
+            named = [d for d in successes if d["deployment_id"] == incident["deployment_id"]]
+            if named:
+                return latest(named), "deployment_id"
+        for name in ("version", "commit_sha"):
+            named = [d for d in before if incident[name] and d[name] == incident[name]]
+            if named:
+                return latest(named), name
+        window = self.vars["incident_link_window_hours"]
+        if not before or window == 0:
+            return None, None
+        found = latest(before)
+        if window is not None and incident["started_at"] - self._boundary(found) > timedelta(hours=window):
+            return None, None
+        return found, "latest_deployment"
+
+    def _evidence(self) -> list[Row]:
+        """One piece of evidence that a deployment failed."""
+        pieces = []
+        for blaming in self.deployments:
+            blamed = self.by_key.get(blaming["blamed_deployment_key"])
+            if blamed:
+                pieces.append(
+                    Sparse(
+                        deployment_key=blamed["deployment_key"],
+                        cause="rollback" if blaming["is_rollback"] else "hotfix",
+                        evidence_key=blaming["deployment_key"],
+                        evidence_at=blaming["finished_at"],
+                        attribution="explicit"
+                        if blaming["is_rollback"] and blaming["marked_rollback"]
+                        else "inferred",
+                        failed_at=blamed["finished_at"],
+                    )
+                )
+        repairs: dict[str, list[datetime]] = defaultdict(list)
+        for piece in pieces:
+            repairs[piece["deployment_key"]].append(piece["evidence_at"])
+        for piece in pieces:
+            piece["recovered_at"] = self._first_at_or_after(piece["failed_at"], repairs[piece["deployment_key"]])
+        for incident in self.incidents:
+            blamed = self.by_key.get(incident["deployment_key"])
+            if not blamed:
+                continue
+            failed_at = max(blamed["finished_at"], incident["started_at"])
+            ends = [incident["resolved_at"]]
+            if self.vars["recovery_end"] == "first_repair":
+                ends += [incident["mitigated_at"], *repairs[blamed["deployment_key"]]]
+            start = {"failure": failed_at, "deployment_finished": blamed["finished_at"]}.get(
+                self.vars["recovery_start"], incident["started_at"]
+            )
+            pieces.append(
+                Sparse(
+                    deployment_key=blamed["deployment_key"],
+                    cause="incident",
+                    evidence_key=incident["incident_key"],
+                    evidence_at=incident["started_at"],
+                    attribution=incident["attribution"],
+                    failed_at=start,
+                    recovered_at=self._first_at_or_after(start, ends),
+                )
+            )
+        return [piece for piece in pieces if piece["cause"] in self.vars["failure_causes"]]
+
+    @staticmethod
+    def _first_at_or_after(moment: datetime, times: Iterable[datetime | None]) -> datetime | None:
+        return min((time for time in times if time and time >= moment), default=None)
+
+    def _failures(self) -> list[Row]:
+        groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for piece in self.evidence:
+            groups[piece["deployment_key"], piece["cause"]].append(piece)
+        failures = []
+        for (key, cause), pieces in groups.items():
+            deployment = self.by_key[key]
+            failed_at = min(piece["failed_at"] for piece in pieces)
+            ends = [piece["recovered_at"] for piece in pieces]
+            recovered_at = None if None in ends else max(ends)
+            failures.append(
+                Sparse(
+                    deployment_key=key,
+                    cause=cause,
+                    service=deployment["service"],
+                    deployed_on=deployment["deployed_on"],
+                    first_evidence_key=min(pieces, key=lambda p: (p["evidence_at"], p["evidence_key"]))["evidence_key"],
+                    pieces_of_evidence=len(pieces),
+                    attribution=min(piece["attribution"] for piece in pieces),
+                    failed_at=failed_at,
+                    recovered_at=recovered_at,
+                    recovery_hours=hours(failed_at, recovered_at),
+                    **self.owner(deployment["service"], deployment["deployed_on"]),
+                )
+            )
+        return failures
+
+    def _add_failures(self) -> None:
+        for deployment in self.deployments:
+            causes = {f["cause"]: f for f in self.failures if f["deployment_key"] == deployment["deployment_key"]}
+            for cause in ("incident", "rollback", "hotfix"):
+                deployment[f"failed_by_{cause}"] = cause in causes
+            deployment["incidents"] = causes["incident"]["pieces_of_evidence"] if "incident" in causes else 0
+            deployment["is_failed"] = bool(causes)
+            decisive = causes.get("incident") or next(iter(causes.values()), Sparse())
+            for name in ("failed_at", "recovered_at", "recovery_hours"):
+                deployment[name] = decisive[name]
+            deployment |= self.owner(deployment["service"], deployment["deployed_on"])
+
+    # Pull requests
+
+    def _pull_requests(self) -> list[Row]:
+        rows = []
+        for row in self.raw["pull_requests"]:
+            pull_request = Sparse(row)
+            pull_request["status"] = "merged" if row["merged_at"] else "closed" if row["closed_at"] else "open"
+            deployment = min(
+                self._shipping(row), key=lambda d: (d["finished_at"], d["deployment_key"]), default=None
+            )
+            pull_request["deployment_key"] = deployment and deployment["deployment_key"]
+            pull_request["deployed_at"] = deployment and deployment["finished_at"]
+            pull_request["created_on"], pull_request["merged_on"] = self.day(row["created_at"]), self.day(row["merged_at"])
+            pull_request["service"], pull_request["team"] = self._owner_of_pull_request(row)
+            pull_request["coding_hours"] = hours(row["first_commit_at"], row["created_at"])
+            pull_request["draft_hours"] = hours(row["created_at"], row["ready_at"])
+            if self._authors_of_the_quarter(row) >= 5:
+                pull_request["pickup_hours"] = hours(row["ready_at"] or row["created_at"], row["first_review_at"])
+                pull_request["review_hours"] = hours(row["first_review_at"], row["merged_at"])
+            else:
+                pull_request["first_review_at"] = None
+            if deployment and not deployment["is_bulk_import"]:
+                pull_request["merge_to_deploy_hours"] = hours(row["merged_at"], deployment["finished_at"])
+            rows.append(pull_request)
+        return rows
+
+    def _owner_of_pull_request(self, pull_request: Row) -> tuple[str | None, str | None]:
+        """The service and the team that it can only belong to."""
+        day = self.day(pull_request["merged_at"] or pull_request["created_at"])
+        services = {deployment["service"] for deployment in self._shipping(pull_request)} or {
+            row["service"] for row in self.ownerships
+            if row["repository"] == pull_request["repository"] and row["valid_from"] <= day < row["valid_to"]
+        }
+        teams = {self.owner(service, day)["team"] for service in services}
+        return (services.pop() if len(services) == 1 else None), (teams.pop() if len(teams) == 1 else None)
+
+    def _shipping(self, pull_request: Row) -> list[Row]:
+        """The successes, of any service, that shipped its merge commit or any of its commits."""
+        names = ("source", "repository", "pull_request_number")
+        commits = {
+            (change["source"], change["commit_sha"])
+            for change in self.changes
+            if all(change[name] == pull_request[name] for name in names)
+        } | {(pull_request["source"], pull_request["merge_commit_sha"])}
+        return [
+            self.by_key[shipped["deployment_key"]]
+            for shipped in self.shipped
+            if (shipped["source"], shipped["commit_sha"]) in commits
+        ]
+
+    def _authors_of_the_quarter(self, pull_request: Row) -> int:
+        def quarter(row: Row) -> date:
+            return self.period_start("quarter", self.day(row["created_at"]))
+
+        return len(
+            {
+                row["author_key"]
+                for row in self.raw["pull_requests"]
+                if row["author_key"]
+                and (row["source"], row["repository"]) == (pull_request["source"], pull_request["repository"])
+                and quarter(row) == quarter(pull_request)
+            }
+        )
+
+    # Periods
+
+    def delivery(self, period: str) -> list[Row]:
+        """One period and service, from its first to its last activity without a gap."""
+        rows = []
+        for service in {row["service"] for row in self.deployments + self.incidents}:
+            for figures in self._periods(period, lambda row, service=service: row["service"] == service):
+                last_day = self.period_end(period, figures[period]) - timedelta(days=1)
+                owner = self.owner(service, min(last_day, self.day(self.as_of)))
+                rows.append(Sparse(service=service, team=owner["team"], component_kind=owner["component_kind"]) | figures)
+        return rows
+
+    def team_delivery_monthly(self) -> list[Row]:
+        teams = {row["team"] for row in self.deployments + self.incidents} - {None}
+        return [
+            Sparse(team=team) | figures
+            for team in teams
+            for figures in self._periods("month", lambda row, team=team: row["team"] == team)
+        ]
+
+    def _periods(self, period: str, belongs: Callable[[Row], bool]) -> Iterable[Row]:
+        active = [row["deployed_on"] for row in self.deployments if belongs(row) and row["deployed_on"]]
+        active += [row["started_on"] for row in self.incidents if belongs(row)]
+        if not active:
+            return
+        start, last = self.period_start(period, min(active)), max(active)
+        while start <= last:
+            end = self.period_end(period, start)
+
+            def of_period(rows: list[Row], day: str, start=start, end=end) -> list[Row]:
+                return [row for row in rows if belongs(row) and row[day] and start <= row[day] < end]
+
+            yield Sparse({period: start}) | self._figures(
+                start,
+                end,
+                of_period(self.deployments, "deployed_on"),
+                of_period(self.changes, "deployed_on"),
+                of_period(self.incidents, "started_on"),
+            )
+            start = end
+
+    def _figures(self, start: date, end: date, attempts: list[Row], changes: list[Row], incidents: list[Row]) -> Row:
+        row = Sparse()
+        closing = self.midnight(end)
+        windows = [timedelta(days=self.vars["hotfix_blame_window_days"])]
+        if self.vars["incident_link_window_hours"] is not None:
+            windows.append(timedelta(hours=self.vars["incident_link_window_hours"]))
+        row["is_complete"] = closing <= self.as_of
+        row["is_provisional"] = self.as_of < closing + max(windows)
+        elapsed = end if row["is_complete"] else self.day(self.as_of) + timedelta(days=1)
+        row["calendar_days"] = (elapsed - start).days
+
+        successes = [attempt for attempt in attempts if attempt["is_success"]]
+        counted = [
+            success
+            for success in successes
+            if self.vars["frequency_counts_rollbacks_and_redeploys"]
+            or not (success["is_rollback"] or success["is_redeploy"])
+        ]
+        row["deployments"] = len(successes)
+        row["frequency_deployments"] = len(counted)
+        row["deployments_per_day"] = ratio(len(counted), row["calendar_days"])
+        row["deployment_days"] = len({success["deployed_on"] for success in counted})
+        for kind in ("rollback", "redeploy", "hotfix"):
+            row[f"{kind}{'e' if kind == 'hotfix' else ''}s"] = sum(success[f"is_{kind}"] for success in successes)
+        row["unplanned_deployments"] = sum(success["is_unplanned"] for success in successes)
+        row["rework_rate"] = ratio(row["unplanned_deployments"], row["deployments"])
+        row["failed_attempts"] = sum(attempt["is_failed_attempt"] for attempt in attempts)
+
+        sizes = [success["changes"] for success in successes if success["changes"]]
+        row["changes"] = sum(sizes)
+        row["shipping_deployments"] = len(sizes)
+        row["changes_per_deployment_median"] = percentile(sizes, 0.5)
+        self._add_lead_times(row, changes)
+
+        failed = [success for success in successes if success["is_failed"]]
+        recoveries = [success["recovery_hours"] for success in failed if success["recovery_hours"] is not None]
+        row["failed_deployments"] = len(failed)
+        row["change_failure_rate"] = ratio(len(failed), len(successes))
+        row["change_failure_rate_low"], row["change_failure_rate_high"] = wilson(len(failed), len(successes))
+        row["recovered_deployments"] = len(recoveries)
+        row["recovery_median_hours"] = percentile(recoveries, 0.5)
+
+        real = [incident for incident in incidents if not incident["is_false_positive"] and not incident["is_merged"]]
+        spans = [i["alert_to_resolution_hours"] for i in real if i["alert_to_resolution_hours"] is not None]
+        row["incidents"] = len(real)
+        row["linked_incidents"] = sum(incident["deployment_key"] is not None for incident in real)
+        row["resolved_incidents"] = len(spans)
+        row["mttr_hours"] = mean(spans)
+        return row
+
+    def _add_lead_times(self, row: Row, changes: list[Row]) -> None:
+        lead_times = [change["lead_time_hours"] for change in changes if change["lead_time_hours"] is not None]
+        row["lead_time_changes"] = len(lead_times)
+        row["lead_time_median_hours"] = percentile(lead_times, 0.5)
+        row["lead_time_p90_hours"] = percentile(lead_times, 0.9)
+        row["covered_changes"] = sum(
+            change["lead_time_hours"] is not None and change["start_basis"] != "squash_only" for change in changes
+        )
+        row["lead_time_coverage_rate"] = ratio(row["covered_changes"], row["changes"])
+        for segment in SEGMENTS:
+            known = [change[f"{segment}_hours"] for change in changes if change[f"{segment}_hours"] is not None]
+            row[f"{segment}_changes"] = len(known)
+            row[f"{segment}_median_hours"] = percentile(known, 0.5)
+        row["deploy_to_success_deployments"] = 0
+        covered = [change for change in changes if all(change[f"{s}_hours"] is not None for s in SEGMENTS)]
+        row["fully_covered_changes"] = len(covered)
+        totals = {s: sum(change[f"{s}_hours"] for change in covered) for s in SEGMENTS}
+        if covered:
+            for segment, total in totals.items():
+                row[f"{segment}_total_hours"] = total
+            row["slowest_segment"] = max(SEGMENTS, key=totals.get)
+            row["slowest_segment_share"] = ratio(totals[row["slowest_segment"]], sum(totals.values()))
