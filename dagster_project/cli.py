@@ -1,10 +1,11 @@
-"""`plumbline`: run, demo, doctor, report, dev.
+"""`plumbline`: run, demo, doctor, vars, report, dev.
 
 Exit codes: 0 done; 2 wrong configuration; 3 the gate refused and the published marts are untouched; 1 anything else.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from dagster_project.errors import ConfigurationError, PlumblineError
+from dagster_project.profiles import dbt_vars
 from dagster_project.settings import PROJECT_DIR, DemoSource, Settings, load_settings
 from dagster_project.warehouse import Warehouse
 
@@ -73,6 +75,12 @@ def doctor() -> None:
     sys.exit(max(finding.exit_code for finding in findings))
 
 
+@cli.command("vars")
+def print_vars() -> None:
+    """Print the variables that dbt gets, as JSON: dbt build --vars "$(plumbline vars)"."""
+    click.echo(json.dumps(dbt_vars(load_settings()), default=str))
+
+
 @cli.command()
 @click.option("--port", default=3000, show_default=True)
 def dev(port: int) -> None:
@@ -85,6 +93,8 @@ def dev(port: int) -> None:
 
 
 def _refresh(settings: Settings) -> None:
+    # A wrong profile is found before anything is read.
+    dbt_vars(settings)
     if held := Warehouse(settings).is_locked():
         raise PlumblineError(held)
     from dagster_project.progress import shown

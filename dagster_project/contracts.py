@@ -23,6 +23,8 @@ DUCKDB_TYPES: dict[Type, str] = {
 
 # Longer text is no identifier, version or route; it is a payload in the wrong field.
 MAXIMUM_TEXT_LENGTH = 1000
+# The loader adds these to every row that it checks.
+RESERVED_NAMES = {"reason", "fields", "is_broken", "loaded_at", "batch_id"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Table:
         unknown = {*self.key, *([self.event_time] if self.event_time else [])} - set(names)
         if unknown or len(names) != len(set(names)):
             raise ValueError(f"contract {self.name}: {sorted(unknown) or 'a column twice'}")
+        if taken := RESERVED_NAMES & set(names):
+            raise ValueError(f"contract {self.name}: {sorted(taken)} are the loader's own columns")
 
     @property
     def qualified_name(self) -> str:
@@ -171,8 +175,8 @@ CHANGES = Table(
         Column(
             "mainline_position",
             "integer",
-            "Place of `merge_commit_sha` on the default branch's first-parent line, from 1: every commit of the line at "
-            "that place or later contains the change.",
+            "Place of `merge_commit_sha` on the default branch's first-parent line, from 1: every commit of the line "
+            "at that place or later contains the change.",
             minimum=1,
         ),
         Column("is_merge", "boolean", "Has more than one parent; a merge is no change.", required=True),
@@ -472,7 +476,7 @@ CORRECTIONS = Table(
     columns=(
         Column("corrected_at", "timestamp", "When it was decided.", required=True),
         Column("corrected_by_role", "text", "Role, never a name, of who decided it.", required=True),
-        Column("reason", "text", "Why, with the evidence; names nobody.", required=True),
+        Column("why", "text", "The reason, with the evidence; names nobody.", required=True),
         Column(
             "verdict",
             "text",
@@ -510,7 +514,7 @@ PROFILES = Table(
         Column("profile", "text", "Name of the profile.", required=True),
         Column("variable", "text", "A variable of the dbt project.", required=True),
         Column("value", "text", "Its value, in YAML.", required=True),
-        Column("reason", "text", "What the other tool does.", required=True),
+        Column("why", "text", "What the other tool does.", required=True),
     ),
 )
 

@@ -19,6 +19,7 @@ from dagster_project.errors import PlumblineError
 from dagster_project.extract import landing
 from dagster_project.extract.git import open_clone
 from dagster_project.people import KEY_FILE, SALT_VARIABLE, people_of
+from dagster_project.profiles import dbt_vars
 from dagster_project.reference import load_reference
 from dagster_project.settings import PROJECT_DIR, GitSource, LandingSource, Settings, Source, load_settings
 from dagster_project.warehouse import Warehouse, scratch
@@ -44,9 +45,10 @@ def diagnose(config: Path | None = None) -> list[Finding]:
     except PlumblineError as error:
         return [*findings, Finding("configuration", problem=str(error), exit_code=error.exit_code)]
     findings.append(Finding("configuration", str(settings.config_file)))
+    findings.append(_checked("variables", lambda: ", ".join(dbt_vars(settings)) or "the defaults"))
     findings += [
         _checked(f"source {source.kind} {source.name}", lambda source=source: _source(source, settings))
-        for source in settings.sources
+        for source in settings.distinct_sources
     ]
     findings += [
         _checked("reference data", lambda: _reference(settings)),

@@ -10,12 +10,15 @@ from zoneinfo import available_timezones
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import REFERENCE_TABLES, SERVICES, TEAMS, Table
+from dagster_project.contracts import DORA_BANDS, PROFILES, REFERENCE_TABLES, SERVICES, TEAMS, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
+from dagster_project.settings import PROJECT_DIR
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
+# Facts about the world rather than about one organisation: a folder without the file has the one shipped here.
+SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name}
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
@@ -24,6 +27,7 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
     Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
     """
     rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
     problems: list[str] = []
     for table in REFERENCE_TABLES:
         frame = rows[table.name]
@@ -31,7 +35,7 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
         checked = checked_rows(connection, table, "from frame")
         connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
         problems += [
-            f"{folder / table.name}.csv line {frame['line'][row]}: {reason}"
+            f"{files[table.name]} line {frame['line'][row]}: {reason}"
             for row, reason in connection.sql(
                 f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
             ).fetchall()
@@ -47,12 +51,18 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
     return {name: frame.height for name, frame in rows.items()}
 
 
+def reference_file(folder: Path, table: Table) -> Path:
+    """The file that holds a reference table: the folder's own, else the shipped one, if there is one."""
+    file = folder / f"{table.name}.csv"
+    return PROJECT_DIR / "seeds" / file.name if table.name in SHIPPED_FILES and not file.exists() else file
+
+
 def read_file(folder: Path, table: Table) -> pl.DataFrame:
     """One reference file as text columns plus `line`, its line number; an absent optional file has no rows.
 
     Raises ConfigurationError for a missing required file, an unknown or missing column, a row of another width.
     """
-    file = folder / f"{table.name}.csv"
+    file = reference_file(folder, table)
     columns = [column.name for column in table.columns]
     empty = pl.DataFrame(schema={"line": pl.Int64} | dict.fromkeys(columns, pl.String))
     if not file.exists():
@@ -82,6 +92,15 @@ def read_file(folder: Path, table: Table) -> pl.DataFrame:
     return (
         pl.concat([empty, pl.DataFrame(records, schema_overrides=empty.schema)], how="diagonal") if records else empty
     )
+
+
+def path_rules(folder: Path) -> dict[str, list[list[str]]]:
+    """The globs in each row of services.csv, by service; none without that file."""
+    rules: dict[str, list[list[str]]] = {}
+    if (folder / f"{SERVICES.name}.csv").exists():
+        for service, paths in read_file(folder, SERVICES).select("service", "paths").iter_rows():
+            rules.setdefault(service, []).append((paths or "").split())
+    return rules
 
 
 def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:

@@ -146,7 +146,9 @@ class Settings(Strict):
     sources: tuple[Source, ...]
     # Telemetry older than this is refused to quarantine; absent: no limit.
     retention_days: int | None = Field(default=None, ge=1)
-    # Variables of the dbt project for this installation, such as as_of.
+    # Name of a profile (reference table profiles) that sets variables as another tool has them.
+    profile: str | None = None
+    # Variables of the dbt project for this installation, such as as_of; they win over the profile's.
     vars: dict[str, Any] = Field(default_factory=dict)
 
     _resolve = field_validator("data_dir", "reference_dir")(_relative_to_file)
@@ -165,21 +167,15 @@ class Settings(Strict):
     @field_validator("vars")
     @classmethod
     def _known_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
-        if unknown := [name for name in value if name not in known]:
-            raise ValueError(f"{unknown[0]!r} is no variable of the dbt project; allowed: {', '.join(known)}")
         for name, given in value.items():
-            if known[name] is not None and type(given) is not type(known[name]):
-                raise ValueError(f"{name}: {given!r} is not like its default {known[name]!r}")
-        if value.get("calendar_time_zone", "UTC") not in available_timezones():
-            raise ValueError(f"calendar_time_zone: {value['calendar_time_zone']!r} is no IANA time zone")
-        if value.get("week_start", "monday") not in ("monday", "sunday"):
-            raise ValueError(f"week_start: {value['week_start']!r} is not allowed; allowed: monday, sunday")
-        try:
-            datetime.fromisoformat(str(value.get("as_of") or "2000-01-01"))
-        except ValueError:
-            raise ValueError(f"as_of: {value['as_of']!r} is no time; write it as 2026-07-01 00:00:00 (UTC)") from None
+            if problem := wrong_variable(name, given):
+                raise ValueError(problem)
         return value
+
+    @property
+    def distinct_sources(self) -> tuple[Source, ...]:
+        """The sources, with one entry for each repository, since all entries of a repository are read as one."""
+        return tuple({getattr(source, "repository", source): source for source in self.sources}.values())
 
     @property
     def warehouse_file(self) -> Path:
@@ -204,6 +200,53 @@ class Settings(Strict):
     @property
     def report_dir(self) -> Path:
         return self.data_dir / "report"
+
+
+# Of the dbt variables with a closed list of values.
+CHOICES = {
+    "week_start": ("monday", "sunday"),
+    "lead_time_unit": ("commit", "pull_request"),
+    "lead_time_start": ("authored", "opened", "merged"),
+    "first_deployment": ("ships_nothing", "ships_all"),
+    "incident_link_boundary": ("started", "finished"),
+    "incident_lowest_severity": ("sev1", "sev2", "sev3", "sev4", "sev5"),
+    "failure_causes": ("incident", "rollback", "hotfix", "degradation"),
+    "rollback_blames": ("replaced", "first_after_restored"),
+    "recovery_start": ("failure", "deployment_finished", "incident_started"),
+    "recovery_end": ("first_repair", "resolved"),
+    "reported_frequency_unit": ("deployments", "deployment_days"),
+    "reported_failure_numerator": ("failed_deployments", "incidents"),
+    "reported_failure_denominator": ("deployments", "frequency_deployments", "attempts"),
+    "reported_duration_statistic": ("median", "mean"),
+}
+UNLIMITED = {"incident_link_window_hours"}
+
+
+def wrong_variable(name: str, given: Any) -> str | None:
+    """What is wrong with the value of a dbt variable; None if nothing is."""
+    defaults = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
+    if name not in defaults or name == "profile":
+        allowed = ", ".join(key for key in defaults if key != "profile")
+        return f"{name!r} is no variable of the dbt project; allowed: {allowed}"
+    default = defaults[name]
+    if given is None and (default is None or name in UNLIMITED):
+        return None
+    if default is not None and type(given) is not type(default):
+        return f"{name}: {given!r} is not like its default {default!r}"
+    if isinstance(given, int | float) and not isinstance(given, bool) and given < 0:
+        return f"{name}: {given!r} is below 0"
+    if name in CHOICES:
+        for choice in given if isinstance(given, list) else [given]:
+            if choice not in CHOICES[name]:
+                return f"{name}: {choice!r} is not allowed; allowed: {', '.join(CHOICES[name])}"
+    if name == "calendar_time_zone" and given not in available_timezones():
+        return f"calendar_time_zone: {given!r} is no IANA time zone"
+    if name == "as_of":
+        try:
+            datetime.fromisoformat(str(given))
+        except ValueError:
+            return f"as_of: {given!r} is no time; write it as 2026-07-01 00:00:00 (UTC)"
+    return None
 
 
 def config_file() -> Path:

@@ -17,6 +17,9 @@ PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TAGS = r"production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)"
 BEACONS = 1_000_000
+SERVICES = 50
+COMMITS = 100_000
+DEPLOYMENTS = 400
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -117,6 +120,30 @@ def landing_source(folder: Path) -> None:
         took = seconds(lambda: extract(settings.sources[0], settings, connection))
         assert connection.sql("select count(*) from raw.rum_events").fetchone() == (BEACONS,)
     show(f"landing source, {BEACONS:,} beacons", took, "create table as", baseline)
+
+
+def monorepo(path: Path) -> None:
+    """A repository of SERVICES folders: one commit in four is a merge, one in ten touches what all services share; each
+    service is deployed DEPLOYMENTS times."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", path], check=True)
+    with subprocess.Popen(["git", "-C", path, "fast-import", "--quiet"], stdin=subprocess.PIPE, text=True) as git:
+        for number in range(1, COMMITS + 1):
+            service = number * 7919 % SERVICES
+            who = f"committer A <a@example.org> {1_600_000_000 + 600 * number} +0000"
+            git.stdin.write(f"commit refs/heads/main\nmark :{number}\n{who}\ndata 8\nfix: it\n\n")
+            if number % 4 == 0:
+                git.stdin.write(f"from :{number - 2}\nmerge :{number - 1}\n")
+            elif number > 1:
+                git.stdin.write(f"from :{number - 1 - (number % 4 == 3)}\n")
+            if number % 4:
+                file = f"services/s{service}/index.js"
+                git.stdin.write(f"M 100644 inline {file}\ndata {len(str(number))}\n{number}\n")
+            if number % 10 == 1:
+                git.stdin.write(f"M 100644 inline shared/index.js\ndata {len(str(number))}\n{number}\n")
+        for service in range(SERVICES):
+            for release in range(1, DEPLOYMENTS + 1):
+                commit = (COMMITS - SERVICES) * release // DEPLOYMENTS // 4 * 4 + service
+                git.stdin.write(f"reset refs/tags/s{service}-v{release}\nfrom :{commit}\n\n")
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ def raw(installation: Installation):
         with transaction(connection):
             for name in forget_sources(connection, RAW_TABLES, [source.name for source in settings.sources]):
                 log.warning("%s: no longer in plumbline.yaml; its rows are removed", name)
-        for source in settings.sources:
+        for source in settings.distinct_sources:
             with stage(f"extract {source.kind} {source.name}"):
                 for batch in _extract(source, settings, connection):
                     batches[batch.table].append(batch)

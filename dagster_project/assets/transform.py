@@ -15,6 +15,7 @@ from dagster_dbt.errors import DagsterDbtCliRuntimeError
 from dagster_project.durable import replace_durably
 from dagster_project.errors import PlumblineError
 from dagster_project.installation import Installation, stage
+from dagster_project.profiles import dbt_vars
 from dagster_project.settings import DBT_DIR
 
 DBT = Path(sys.executable).with_name("dbt")
@@ -78,7 +79,7 @@ def dbt_models(context: AssetExecutionContext, installation: Installation, dbt: 
     settings = installation.settings
     target = settings.data_dir / "dbt"
     # Unit tests judge the code, not the data; `make test` runs them.
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars, default=str)]
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_vars(settings), default=str)]
     try:
         with stage("build models"):
             yield from dbt.cli(arguments, context=context, target_path=target).stream()

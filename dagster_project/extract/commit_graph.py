@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from heapq import heappop, heappush
+from sys import maxsize
+
+# Position of a commit in a line that never reaches it.
+UNREACHED = maxsize
 
 
 class CommitGraph:
@@ -70,16 +74,35 @@ class CommitGraph:
 
     def earliest_reaching(self, commits: Sequence[str]) -> dict[str, int]:
         """For every commit that any of `commits` is or descends from: the position of the first of them that does."""
-        earliest: dict[str, int] = {}
-        for position, commit in enumerate(commits):
-            earliest.setdefault(commit, position)
+        return {commit: position for commit, (position,) in self.earliest_reaching_each([commits]).items()}
+
+    def earliest_reaching_each(self, lines: Sequence[Sequence[str]]) -> dict[str, tuple[int, ...]]:
+        """For every commit that any line reaches: its position by `earliest_reaching` in each line, else UNREACHED.
+
+        One pass over the graph for all lines. Commits that are reached alike share one tuple: it is made at a commit of
+        a line, or where branches fork, and handed down from there.
+        """
+        unreached = (UNREACHED,) * len(lines)
+        shared = {unreached: unreached}
+        of_commit: dict[str, list[int]] = {}
+        for number, line in enumerate(lines):
+            for position, commit in enumerate(line):
+                positions = of_commit.setdefault(commit, list(unreached))
+                positions[number] = min(positions[number], position)
+        earliest = {commit: tuple(positions) for commit, positions in of_commit.items()}
         for commit in self._children_first:
-            position = earliest.get(commit)
-            if position is None:
+            positions = earliest.get(commit)
+            if positions is None:
                 continue
             for parent in self.parents[commit]:
-                if parent in self.parents and earliest.get(parent, position) >= position:
-                    earliest[parent] = position
+                if parent not in self.parents:
+                    continue
+                known = earliest.get(parent)
+                if known is None:
+                    earliest[parent] = positions
+                elif known is not positions:
+                    least = tuple(map(min, known, positions))
+                    earliest[parent] = shared.setdefault(least, least)
         return earliest
 
     def latest_ancestor(self, commit: str, candidates: Collection[str]) -> str | None:

@@ -10,6 +10,10 @@ service to several environments. Where two patterns of one service and environme
 Nothing is read again while the deployments and the tip of the default branch stay as they are. When they move, the
 graph is read whole (it is cheap), and the content of those commits alone that are new or reached the default branch
 another way. When stored commits are gone (rewritten history), all are read again.
+
+The files that commits touch are read if services.csv gives path rules to a service of the repository. Which changes
+belong to a service is decided in dbt; but what touches no file under the literal beginning of any of its rules is left
+out of deployment_changes here, or fifty services of one repository would mean fifty rows for each commit.
 """
 
 from __future__ import annotations
@@ -28,16 +32,17 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import CHANGES, DEPLOYMENT_CHANGES, DEPLOYMENTS
+from dagster_project.contracts import CHANGE_PATHS, CHANGES, DEPLOYMENT_CHANGES, DEPLOYMENTS
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.commit_graph import CommitGraph
+from dagster_project.extract.commit_graph import UNREACHED, CommitGraph
 from dagster_project.extract.git_repository import Repository, Size, impersonal
 from dagster_project.load import CLOCK_TOLERANCE, Batch, Rejected, load
+from dagster_project.reference import path_rules
 from dagster_project.settings import Deployments, GitSource, Settings
 from dagster_project.warehouse import transaction
 
 # Raise it when a commit is read in another way: all stored commits are then read again.
-READING_VERSION = 1
+READING_VERSION = 2
 
 TIMESTAMP_FORMATS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
@@ -96,13 +101,34 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Clone:
-    """A repository, the tip of its default branch, and the deployments that the configured sources read from it."""
+    """A repository, the tip of its default branch, and the deployments that the configured sources read from it.
+
+    `rules` are the path rules of its services: the globs in each of a service's rows in services.csv.
+    """
 
     repository: Repository
     tip: str
     deployments: list[Deployment]
     rejected: list[Rejected]
     change_size: bool
+    rules: dict[str, list[list[str]]]
+
+    @property
+    def has_rules(self) -> bool:
+        return any(globs for rows in self.rules.values() for globs in rows)
+
+    @property
+    def beginnings(self) -> list[tuple[str, str]]:
+        """(service, literal beginning of one of its globs) of the services that have path rules at all times."""
+        return sorted(
+            {
+                (service, glob.partition("*")[0])
+                for service, rows in self.rules.items()
+                if all(rows)
+                for globs in rows
+                for glob in globs
+            }
+        )
 
 
 def open_clone(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> Clone:
@@ -118,20 +144,23 @@ def open_clone(source: GitSource, settings: Settings, connection: duckdb.DuckDBP
             "make a full clone, or leave out change_size"
         )
     tip = repository.default_branch(_default_branch_name(entries))
-    return Clone(repository, tip, *_deployments(repository, entries, _latest_time(connection)), change_size)
+    deployments, rejected = _deployments(repository, entries, _latest_time(connection))
+    services = {entry.service for entry in entries}
+    rules = {service: rows for service, rows in path_rules(settings.reference_dir).items() if service in services}
+    return Clone(repository, tip, deployments, rejected, change_size, rules)
 
 
 def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
-    """Bring raw.deployments, raw.changes and raw.deployment_changes up to date with a clone; [] if nothing is new.
+    """Bring the tables of a clone up to date with it; returns [] if nothing is new.
 
     Raises ConfigurationError where the repository, a branch or a tag pattern leads nowhere, PlumblineError where the
     clone cannot be read or is incomplete.
     """
     clone = open_clone(source, settings, connection)
-    repository, tip, deployments, change_size = clone.repository, clone.tip, clone.deployments, clone.change_size
+    repository, tip, deployments = clone.repository, clone.tip, clone.deployments
 
-    reading = {"version": READING_VERSION, "change_size": change_size}
-    fingerprint = hashlib.sha256(repr((tip, deployments, clone.rejected)).encode()).hexdigest()
+    reading = {"version": READING_VERSION, "change_size": clone.change_size, "paths": clone.has_rules}
+    fingerprint = hashlib.sha256(repr((tip, deployments, clone.rejected, clone.beginnings)).encode()).hexdigest()
     state = {"reading": reading, "fingerprint": fingerprint}
     before = _stored_state(connection, source.name)
     if before == state:
@@ -141,8 +170,16 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
     stored = _stored_merge_commits(connection, source.name) if before.get("reading") == reading else {}
     if not stored.keys() <= graph.parents.keys():
         stored = {}
-    changes = _new_changes(repository, source.name, graph, committed_at, tip, stored, change_size)
-    deployed, shipped = _shipped(graph, deployments)
+    changes = _new_changes(repository, source.name, graph, committed_at, tip, stored, clone.change_size)
+    commits = changes["commit_sha"].to_list() if clone.has_rules else []
+    paths = pl.DataFrame(
+        list(repository.paths([sha for sha in commits if len(graph.parents[sha]) < 2])),
+        {"commit_sha": pl.String, "path": pl.String},
+        orient="row",
+    )
+    lines = _lines(deployments)
+    earliest = graph.earliest_reaching_each([[deployment.commit_sha for deployment in line] for line in lines])
+    deployed = _deployed(graph, lines, earliest)
     with transaction(connection):
         batches = [
             load(
@@ -164,8 +201,20 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
                 places=lambda rows: [f"commit {changes['commit_sha'][row - 1]}" for row in rows],
                 mirror=not stored,
             ),
-            load(connection, DEPLOYMENT_CHANGES, shipped, source=source.name, origin=source.name, mirror=True),
+            load(
+                connection,
+                CHANGE_PATHS,
+                paths,
+                source=source.name,
+                origin=source.name,
+                places=lambda rows: [f"commit {paths['commit_sha'][row - 1]}" for row in rows],
+                mirror=not stored,
+            ),
         ]
+        shipped = _shipped(lines, earliest, _touched(connection, source.name, clone.beginnings))
+        batches.append(
+            load(connection, DEPLOYMENT_CHANGES, shipped, source=source.name, origin=source.name, mirror=True)
+        )
         connection.execute("delete from raw.source_state where source = ?", [source.name])
         connection.execute(
             "insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, json.dumps(state)]
@@ -195,6 +244,19 @@ def _stored_state(connection, source: str) -> dict:
 def _stored_merge_commits(connection, source: str) -> dict[str, str | None]:
     query = "select commit_sha, merge_commit_sha from raw.changes where source = ?"
     return dict(connection.execute(query, [source]).fetchall())
+
+
+def _touched(connection, source: str, beginnings: Sequence[tuple[str, str]]) -> dict[str, pl.DataFrame]:
+    """service → the commits that touch a file under one of its `beginnings`, for the services that have any."""
+    schema = {"service": pl.String, "beginning": pl.String}
+    connection.register("beginnings", pl.DataFrame(beginnings, schema, orient="row").to_arrow())
+    touched = connection.execute(
+        "select distinct service, commit_sha from raw.change_paths join beginnings on starts_with(path, beginning) "
+        "where source = ?",
+        [source],
+    ).pl()
+    connection.unregister("beginnings")
+    return {service: touched.filter(service=service) for service, _ in beginnings}
 
 
 # Deployments
@@ -269,23 +331,26 @@ def _released(
         yield Deployment(deployment_id, service, rule.environment, time, order, commit, None)
 
 
-def _shipped(graph: CommitGraph, deployments: Iterable[Deployment]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of deployments, with the relation of each commit to those before, and rows of deployment_changes."""
+def _lines(deployments: Iterable[Deployment]) -> list[list[Deployment]]:
+    """The deployments of each service to each environment, in their order."""
     lines: dict[tuple[str, str], list[Deployment]] = defaultdict(list)
     for deployment in deployments:
         lines[deployment.service, deployment.environment].append(deployment)
-    rows = []
-    shipped_by: list[str] = []
-    shipped: list[str] = []
-    for (service, environment), line in lines.items():
+    for line in lines.values():
         line.sort(key=lambda deployment: (deployment.ordered_at, deployment.deployment_id))
-        earliest = graph.earliest_reaching([deployment.commit_sha for deployment in line])
-        shipped_by += [line[position].deployment_id for position in earliest.values()]
-        shipped += earliest
+    return list(lines.values())
+
+
+def _deployed(
+    graph: CommitGraph, lines: Sequence[Sequence[Deployment]], earliest: dict[str, tuple[int, ...]]
+) -> pl.DataFrame:
+    """Rows of deployments, with the relation of each commit to those before in its line."""
+    rows = []
+    for number, line in enumerate(lines):
         for position, deployment in enumerate(line):
             commit = deployment.commit_sha
             replaced = line[position - 1].commit_sha
-            if earliest[commit] == position:
+            if earliest[commit][number] == position:
                 relation = "new"
             elif commit == replaced:
                 relation = "same"
@@ -294,8 +359,8 @@ def _shipped(graph: CommitGraph, deployments: Iterable[Deployment]) -> tuple[pl.
             rows.append(
                 (
                     deployment.deployment_id,
-                    service,
-                    environment,
+                    deployment.service,
+                    deployment.environment,
                     "success",
                     deployment.finished_at,
                     commit,
@@ -313,8 +378,29 @@ def _shipped(graph: CommitGraph, deployments: Iterable[Deployment]) -> tuple[pl.
         "version": pl.String,
         "commit_relation": pl.String,
     }
-    deployed = pl.DataFrame(rows, schema, orient="row").with_columns(pl.from_epoch("finished_at"))
-    return deployed, pl.DataFrame({"deployment_id": shipped_by, "commit_sha": shipped})
+    return pl.DataFrame(rows, schema, orient="row").with_columns(pl.from_epoch("finished_at"))
+
+
+def _shipped(
+    lines: Sequence[Sequence[Deployment]],
+    earliest: dict[str, tuple[int, ...]],
+    touched: dict[str, pl.DataFrame],
+) -> pl.DataFrame:
+    """Rows of deployment_changes; of a service in `touched` those of its commits there."""
+    # Commits that are reached alike, in few groups, are looked up once for each line.
+    groups = {id(positions): positions for positions in earliest.values()}
+    of_commits = [id(positions) for positions in earliest.values()]
+    commits = pl.DataFrame({"commit_sha": list(earliest), "group": of_commits})
+    shipped = [pl.DataFrame(schema={"deployment_id": pl.String, "commit_sha": pl.String})]
+    for number, line in enumerate(lines):
+        reached = {group: positions[number] for group, positions in groups.items() if positions[number] != UNREACHED}
+        by_group = pl.DataFrame(
+            {"group": list(reached), "deployment_id": [line[position].deployment_id for position in reached.values()]}
+        )
+        service = line[0].service
+        of_service = commits.join(touched[service], on="commit_sha", how="semi") if service in touched else commits
+        shipped.append(of_service.join(by_group, on="group").select("deployment_id", "commit_sha"))
+    return pl.concat(shipped)
 
 
 # Changes
@@ -341,7 +427,8 @@ def _new_changes(
     }
     reverted = _reverted(repository, graph, commits)
     sizes = repository.sizes([sha for sha in wanted if len(graph.parents[sha]) < 2]) if change_size else {}
-    return _rows_of_changes(name, graph, committed_at, merge_commit, commits, sizes, reverted)
+    positions = {sha: position for position, sha in enumerate(line, start=1)}
+    return _rows_of_changes(name, graph, committed_at, merge_commit, positions, commits, sizes, reverted)
 
 
 def read_message(subject: str, body: str) -> Message:
@@ -410,6 +497,7 @@ def _rows_of_changes(
     graph: CommitGraph,
     committed_at: dict[str, int],
     merge_commit: dict[str, str],
+    positions: dict[str, int],
     commits: dict[str, Commit],
     sizes: dict[str, Size],
     reverted: dict[str, str],
@@ -426,6 +514,7 @@ def _rows_of_changes(
             "committed_at": [committed_at[sha] for sha in commits],
             "merged_at": [committed_at[merge] if merge else None for merge in merges],
             "merge_commit_sha": merges,
+            "mainline_position": [positions.get(merge) for merge in merges],
             "is_merge": [len(graph.parents[sha]) > 1 for sha in commits],
             "pull_request_number": [
                 commit.message.pull_request_number or commits[merge_commit.get(sha, sha)].message.pull_request_number
@@ -439,5 +528,5 @@ def _rows_of_changes(
             "lines_added": [sizes.get(sha, unmeasured).lines_added for sha in commits],
             "lines_deleted": [sizes.get(sha, unmeasured).lines_deleted for sha in commits],
         },
-        schema_overrides=dict.fromkeys(TIMES, pl.Int64),
+        schema_overrides=dict.fromkeys((*TIMES, "mainline_position"), pl.Int64),
     ).with_columns(pl.from_epoch(column) for column in TIMES)

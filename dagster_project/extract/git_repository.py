@@ -164,7 +164,10 @@ class Repository:
         for line in self._git("rev-list", "--parents", "--timestamp", "--stdin", lines=tips).decode().splitlines():
             time, sha, *parents[sha] = line.split()
             committed_at[sha] = min(int(time), LAST_SECOND)
-        return CommitGraph(parents), committed_at
+        try:
+            return CommitGraph(parents), committed_at
+        except ValueError as error:
+            raise PlumblineError(f"{self.path}: {error}; clone it anew") from None
 
     def first_parent_line(self, tip: str) -> list[tuple[str, int]]:
         """Commits from a root to `tip` along first parents, with their committer times."""
@@ -204,3 +207,14 @@ class Repository:
             elif line:
                 sha = line.decode()
         return sizes
+
+    def paths(self, shas: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """(commit, file that it touches) of commits that are no merges; a renamed file under both names."""
+        commits = set(shas)
+        output = self._git("diff-tree", "--stdin", "--root", "-r", "-z", "--name-only", "--no-renames", lines=shas)
+        sha = ""
+        for part in output.decode(errors="replace").split("\0")[:-1]:
+            if part in commits:
+                sha = part
+            else:
+                yield sha, part

@@ -14,7 +14,7 @@
     create table if not exists raw.rum_events (source VARCHAR, event_id UBIGINT, service VARCHAR, occurred_at TIMESTAMP, event_type VARCHAR, session_id VARCHAR, page_view_id VARCHAR, route VARCHAR, release VARCHAR, device_class VARCHAR, navigation_type VARCHAR, metric_name VARCHAR, metric_id VARCHAR, metric_value DOUBLE, is_success BOOLEAN, step VARCHAR, sample_rate DOUBLE, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists reference.services (service VARCHAR, team VARCHAR, component_kind VARCHAR, repository VARCHAR, paths VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.teams (team VARCHAR, parent VARCHAR, time_zone VARCHAR);
-    create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, reason VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
-    create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, reason VARCHAR);
+    create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
+    create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
 {% endmacro %}

@@ -4,6 +4,23 @@
 {% macro delivery(period, by='service') %}
 
 {%- set segments = ['commit_to_merge', 'merge_to_build', 'build_to_deploy'] -%}
+{%- set intervals = ['alert_to_acknowledge', 'alert_to_mitigation', 'mitigation_to_resolution'] -%}
+{%- set deployment_counts = [
+    'deployments', 'frequency_deployments', 'deployment_days', 'rollbacks', 'redeploys', 'hotfixes',
+    'unplanned_deployments', 'failed_attempts', 'failed_deployments', 'evidenced_failed_deployments',
+    'recovered_deployments', 'shipping_deployments', 'lines_changed_deployments', 'verified_deployments'
+] -%}
+{%- set incident_counts = ['incidents', 'linked_incidents', 'resolved_incidents'] -%}
+{%- set statistic = var('reported_duration_statistic') -%}
+{%- set reported_frequency = {
+    'deployments': 'frequency_deployments', 'deployment_days': 'deployment_days'
+}[var('reported_frequency_unit')] -%}
+{%- set reported_denominator = {
+    'deployments': 'deployments',
+    'frequency_deployments': 'frequency_deployments',
+    'attempts': '(deployments + failed_attempts)'
+}[var('reported_failure_denominator')] -%}
+{%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
 
 with as_of as (
 
@@ -53,15 +70,21 @@ deployments as (
         count(*) filter (where is_unplanned) as unplanned_deployments,
         count(*) filter (where is_failed_attempt) as failed_attempts,
         count(*) filter (where is_failed) as failed_deployments,
+        count(*) filter (where is_evidenced) as evidenced_failed_deployments,
         count(recovery_hours) as recovered_deployments,
-        {{ percentile(0.5, 'recovery_hours') }} as recovery_median_hours,
+        {{ distribution('recovery', 'recovery_hours') }},
         count(*) filter (where changes > 0) as shipping_deployments,
         {{ percentile(0.5, 'nullif(changes, 0)') }} as changes_per_deployment_median,
-        count(deploy_to_success_hours) as deploy_to_success_deployments,
+        count(lines_changed) as lines_changed_deployments,
+        {{ percentile(0.5, 'lines_changed') }} as lines_changed_per_deployment_median,
+        count(deploy_to_success_hours) as verified_deployments,
         {{ percentile(0.5, 'deploy_to_success_hours') }} as deploy_to_success_median_hours
     from (
         select
             *,
+            deployment_key in (
+                select deployment_key from {{ ref('fct_deployment_failures') }} where attribution <> 'inferred'
+            ) as is_evidenced,
             {% if var('frequency_counts_rollbacks_and_redeploys') -%}
             true as is_counted
             {%- else -%}
@@ -81,8 +104,7 @@ changes as (
         count(*) as changes,
         count(lead_time_hours) as lead_time_changes,
         count(lead_time_hours) filter (where start_basis <> 'squash_only') as covered_changes,
-        {{ percentile(0.5, 'lead_time_hours') }} as lead_time_median_hours,
-        {{ percentile(0.9, 'lead_time_hours') }} as lead_time_p90_hours,
+        {{ distribution('lead_time', 'lead_time_hours') }},
         {%- for segment in segments %}
         count({{ segment }}_hours) as {{ segment }}_changes,
         {{ percentile(0.5, segment ~ '_hours') }} as {{ segment }}_median_hours,
@@ -106,10 +128,53 @@ incidents as (
         {{ period_start(period, 'started_on') }} as {{ period }},
         count(*) as incidents,
         count(deployment_key) as linked_incidents,
+        {%- for interval in intervals %}
+        count({{ interval }}_hours) as {{ interval }}_incidents,
+        {{ distribution(interval, interval ~ '_hours') }},
+        {%- endfor %}
         count(alert_to_resolution_hours) as resolved_incidents,
-        {{ ratio(exact_sum('alert_to_resolution_hours'), 'count(alert_to_resolution_hours)') }} as mttr_hours
+        {{ distribution('mttr', 'alert_to_resolution_hours') }}
     from {{ ref('fct_incidents') }}
     where not is_false_positive and not is_merged
+    group by all
+
+),
+
+-- One repository may be built for several services of a team.
+builds as (
+
+    select
+        {{ by }},
+        {{ period_start(period, 'built_on') }} as {{ period }},
+        count(*) as builds,
+        count(build_minutes) as successful_builds,
+        {{ percentile(0.5, 'build_minutes') }} as build_median_minutes,
+        {{ percentile(0.9, 'build_minutes') }} as build_p90_minutes,
+        count(*) filter (where is_first_success) as built_commits,
+        count(*) filter (where is_first_success and is_flaky) as flaky_builds
+    from (
+        select distinct
+            {{ by }},
+            built_on,
+            build_key,
+            build_minutes,
+            is_first_success,
+            is_flaky
+        from {{ ref('int_builds') }}
+    ) as built
+    group by all
+
+),
+
+experience as (
+
+    select
+        {{ by }},
+        {{ period_start(period, 'day') }} as {{ period }},
+        {{ exact_sum('page_views') }} as lcp_page_views,
+        {{ exact_sum('good_page_views') }} as good_lcp_page_views
+    from {{ ref('web_vitals_daily') }}
+    where metric_name = 'LCP'
     group by all
 
 ),
@@ -126,15 +191,14 @@ joined as (
         periods.is_complete,
         periods.is_provisional,
         greatest({{ days_between('periods.' ~ period, 'periods.last_day') }} + 1, 0) as calendar_days,
-        {%- for count in [
-            'deployments', 'frequency_deployments', 'deployment_days', 'rollbacks', 'redeploys', 'hotfixes',
-            'unplanned_deployments', 'failed_attempts', 'failed_deployments', 'recovered_deployments',
-            'shipping_deployments', 'deploy_to_success_deployments'
-        ] %}
+        {%- for count in deployment_counts %}
         coalesce(deployments.{{ count }}, 0) as {{ count }},
         {%- endfor %}
         deployments.recovery_median_hours,
+        deployments.recovery_p90_hours,
+        deployments.recovery_mean_hours,
         deployments.changes_per_deployment_median,
+        deployments.lines_changed_per_deployment_median,
         deployments.deploy_to_success_median_hours,
         coalesce(changes.changes, 0) as changes,
         coalesce(changes.lead_time_changes, 0) as lead_time_changes,
@@ -142,6 +206,7 @@ joined as (
         coalesce(changes.fully_covered_changes, 0) as fully_covered_changes,
         changes.lead_time_median_hours,
         changes.lead_time_p90_hours,
+        changes.lead_time_mean_hours,
         {%- for segment in segments %}
         coalesce(changes.{{ segment }}_changes, 0) as {{ segment }}_changes,
         changes.{{ segment }}_median_hours,
@@ -152,10 +217,25 @@ joined as (
             changes.{{ segment }}_total_hours{{ ',' if not loop.last }}
             {%- endfor %}
         ) as slowest_total_hours,
-        coalesce(incidents.incidents, 0) as incidents,
-        coalesce(incidents.linked_incidents, 0) as linked_incidents,
-        coalesce(incidents.resolved_incidents, 0) as resolved_incidents,
-        incidents.mttr_hours
+        {%- for count in incident_counts %}
+        coalesce(incidents.{{ count }}, 0) as {{ count }},
+        {%- endfor %}
+        {%- for interval in intervals %}
+        coalesce(incidents.{{ interval }}_incidents, 0) as {{ interval }}_incidents,
+        incidents.{{ interval }}_median_hours,
+        incidents.{{ interval }}_p90_hours,
+        incidents.{{ interval }}_mean_hours,
+        {%- endfor %}
+        incidents.mttr_mean_hours as mttr_hours,
+        incidents.mttr_median_hours,
+        incidents.mttr_p90_hours,
+        {%- for count in build_counts %}
+        coalesce(builds.{{ count }}, 0) as {{ count }},
+        {%- endfor %}
+        builds.build_median_minutes,
+        builds.build_p90_minutes,
+        coalesce(experience.lcp_page_views, 0) as lcp_page_views,
+        coalesce(experience.good_lcp_page_views, 0) as good_lcp_page_views
     from periods
     left join deployments
         on periods.{{ by }} = deployments.{{ by }} and periods.{{ period }} = deployments.{{ period }}
@@ -163,6 +243,10 @@ joined as (
         on periods.{{ by }} = changes.{{ by }} and periods.{{ period }} = changes.{{ period }}
     left join incidents
         on periods.{{ by }} = incidents.{{ by }} and periods.{{ period }} = incidents.{{ period }}
+    left join builds
+        on periods.{{ by }} = builds.{{ by }} and periods.{{ period }} = builds.{{ period }}
+    left join experience
+        on periods.{{ by }} = experience.{{ by }} and periods.{{ period }} = experience.{{ period }}
     {%- if by == 'service' %}
     left join {{ ref('dim_services') }} as services
         on
@@ -192,22 +276,25 @@ select
     redeploys,
     hotfixes,
     unplanned_deployments,
-    {{ ratio('unplanned_deployments', 'deployments') }} as rework_rate,
+    {{ rate('rework_rate', 'unplanned_deployments', 'deployments') }},
     failed_attempts,
 
     changes,
     shipping_deployments,
     changes_per_deployment_median,
+    lines_changed_deployments,
+    lines_changed_per_deployment_median,
     lead_time_changes,
     lead_time_median_hours,
     lead_time_p90_hours,
+    lead_time_mean_hours,
     covered_changes,
     {{ ratio('covered_changes', 'changes') }} as lead_time_coverage_rate,
     {%- for segment in segments %}
     {{ segment }}_changes,
     {{ segment }}_median_hours,
     {%- endfor %}
-    deploy_to_success_deployments,
+    verified_deployments,
     deploy_to_success_median_hours,
     fully_covered_changes,
     {%- for segment in segments %}
@@ -222,16 +309,61 @@ select
     as slowest_segment_share,
 
     failed_deployments,
-    {{ ratio('failed_deployments', 'deployments') }} as change_failure_rate,
-    {{ wilson_low('failed_deployments', 'deployments') }} as change_failure_rate_low,
-    {{ wilson_high('failed_deployments', 'deployments') }} as change_failure_rate_high,
+    {{ rate('change_failure_rate', 'failed_deployments', 'deployments') }},
+    evidenced_failed_deployments,
+    {{ rate('evidenced_change_failure_rate', 'evidenced_failed_deployments', 'deployments') }},
     recovered_deployments,
     recovery_median_hours,
+    recovery_p90_hours,
+    recovery_mean_hours,
 
     incidents,
     linked_incidents,
+    {{ rate('linked_incident_rate', 'linked_incidents', 'incidents') }},
+    {%- for interval in intervals %}
+    {{ interval }}_incidents,
+    {{ interval }}_median_hours,
+    {{ interval }}_p90_hours,
+    {{ interval }}_mean_hours,
+    {%- endfor %}
     resolved_incidents,
-    mttr_hours
+    mttr_hours,
+    mttr_median_hours,
+    mttr_p90_hours,
+
+    builds,
+    successful_builds,
+    build_median_minutes,
+    build_p90_minutes,
+    built_commits,
+    flaky_builds,
+    {{ rate('flaky_build_rate', 'flaky_builds', 'built_commits') }},
+
+    lcp_page_views,
+    good_lcp_page_views,
+    {{ ratio('good_lcp_page_views', 'lcp_page_views') }} as good_lcp_rate,
+
+    '{{ var("profile") }}' as reported_profile,
+    {{ ratio(reported_frequency, 'calendar_days') }} as reported_deployments_per_day,
+    lead_time_{{ statistic }}_hours as reported_lead_time_hours,
+    {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
+    recovery_{{ statistic }}_hours as reported_recovery_hours
 from joined
 
+{%- endmacro %}
+
+
+{# Median, p90 and mean of a duration in hours. #}
+{% macro distribution(name, hours) -%}
+    {{ percentile(0.5, hours) }} as {{ name }}_median_hours,
+        {{ percentile(0.9, hours) }} as {{ name }}_p90_hours,
+        {{ ratio(exact_sum(hours), 'count(' ~ hours ~ ')') }} as {{ name }}_mean_hours
+{%- endmacro %}
+
+
+{# A rate with its Wilson 95 % interval. #}
+{% macro rate(name, hits, n) -%}
+    {{ ratio(hits, n) }} as {{ name }},
+    {{ wilson_low(hits, n) }} as {{ name }}_low,
+    {{ wilson_high(hits, n) }} as {{ name }}_high
 {%- endmacro %}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagster_project.extract.commit_graph import CommitGraph
+from dagster_project.extract.commit_graph import UNREACHED, CommitGraph
 
 CRISS_CROSS = {
     "root": [],
@@ -45,15 +45,23 @@ def height(parents, commit):
 
 
 @given(graphs(), st.data())
-def test_every_commit_goes_to_the_first_commit_that_reaches_it(parents, data):
-    ranked = data.draw(st.lists(st.sampled_from(sorted(parents)), max_size=6))
-    reach = [reachable(parents, commit) for commit in ranked]
-    expected = {
-        commit: min(position for position, reached in enumerate(reach) if commit in reached)
+def test_every_commit_goes_to_the_first_commit_of_each_line_that_reaches_it(parents, data):
+    line = st.lists(st.sampled_from(sorted(parents)), max_size=6)
+    lines = data.draw(st.lists(line, max_size=5))
+    reach = [[reachable(parents, commit) for commit in line] for line in lines]
+    first = {
+        commit: tuple(
+            min((position for position, reached in enumerate(line) if commit in reached), default=UNREACHED)
+            for line in reach
+        )
         for commit in parents
-        if any(commit in reached for reached in reach)
     }
-    assert CommitGraph(parents).earliest_reaching(ranked) == expected
+    graph = CommitGraph(parents)
+    reached = {commit: positions for commit, positions in first.items() if set(positions) - {UNREACHED}}
+    assert graph.earliest_reaching_each(lines) == reached
+    for number, line in enumerate(lines):
+        alone = {commit: each[number] for commit, each in first.items() if each[number] != UNREACHED}
+        assert graph.earliest_reaching(line) == alone
 
 
 @given(graphs(), st.data())

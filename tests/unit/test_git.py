@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.extract import git
+from dagster_project.extract.commit_graph import CommitGraph
 from dagster_project.extract.git_repository import Repository
 from dagster_project.people import People
 from dagster_project.settings import Settings, load_settings
@@ -58,13 +59,8 @@ class Clone:
     ) -> str:
         """A new commit; without a time, one minute after the last one."""
         self.now = self.now + 1 if at is None else at
-        entries = [
-            f"100644 blob {self._run('hash-object', '-w', '--stdin', stdin=content)}\t{name}"
-            for name, content in (files or {}).items()
-        ]
-        tree = self._run("mktree", stdin="".join(f"{entry}\n" for entry in entries).encode()) if entries else self.empty
         return self._run(
-            *("commit-tree", tree, *(part for parent in parents for part in ("-p", parent))),
+            *("commit-tree", self.tree(files or {}), *(part for parent in parents for part in ("-p", parent))),
             stdin=message.encode() if isinstance(message, str) else message,
             GIT_AUTHOR_NAME="Ada Author",
             GIT_AUTHOR_EMAIL=author,
@@ -73,6 +69,20 @@ class Clone:
             GIT_COMMITTER_EMAIL="carl@example.org",
             GIT_COMMITTER_DATE=_date(self.now),
         )
+
+    def tree(self, files: dict[str, bytes]) -> str:
+        """A tree of files by path."""
+        folders: dict[str, dict[str, bytes]] = {}
+        for path, content in files.items():
+            folder, _, rest = path.partition("/")
+            folders.setdefault(folder, {})[rest] = content
+        entries = [
+            f"040000 tree {self.tree(inside)}\t{name}"
+            if "" not in inside
+            else f"100644 blob {self._run('hash-object', '-w', '--stdin', stdin=inside[''])}\t{name}"
+            for name, inside in folders.items()
+        ]
+        return self._run("mktree", stdin="".join(f"{entry}\n" for entry in entries).encode()) if entries else self.empty
 
     def line(self, count: int, *parents: str) -> list[str]:
         """Commits in a row."""
@@ -162,6 +172,7 @@ def content(connection) -> dict[str, list]:
         for table, without in (
             ("deployments", "loaded_at, batch_id"),
             ("changes", "loaded_at, batch_id"),
+            ("change_paths", "loaded_at, batch_id"),
             ("deployment_changes", "loaded_at, batch_id"),
             ("quarantine", "quarantined_at, batch_id"),
         )
@@ -251,7 +262,7 @@ def test_a_repository_of_rejected_tags_alone_still_gives_its_changes(clone, ware
     [commit] = clone.line(1)
     clone.branch("main", commit)
     clone.tag("v1", commit)
-    assert [batch.loaded for batch in extract(configure(clone), warehouse)] == [0, 1, 0]
+    assert [batch.loaded for batch in extract(configure(clone), warehouse)] == [0, 1, 0, 0]
 
 
 def test_every_first_parent_commit_of_a_release_branch_is_a_deployment(clone, warehouse):
@@ -405,6 +416,77 @@ def test_a_service_that_leaves_the_configuration_takes_its_deployments_along(clo
     assert content(warehouse) == fresh(settings)
 
 
+def write_rules(clone: Clone, **paths: str) -> None:
+    """services.csv with one row for each service and its path rules."""
+    seeds = clone.path.parent / "seeds"
+    seeds.mkdir(exist_ok=True)
+    rows = "".join(f"{service},shop,worker,{globs}\n" for service, globs in paths.items())
+    (seeds / "services.csv").write_text(f"service,team,component_kind,paths\n{rows}", encoding="utf-8")
+
+
+def test_files_are_read_for_path_rules_and_what_none_may_match_is_left_out(clone, warehouse):
+    root = clone.commit(files={"web/index.js": b"1", "api/naïve name": b"1", "README": b"1"})
+    renamed = clone.commit(root, files={"web/index.js": b"1", "api/b": b"1", "README": b"1"})
+    shared = clone.commit(renamed, files={"web/index.js": b"2", "api/b": b"2", "README": b"1"})
+    readme = clone.commit(shared, files={"web/index.js": b"2", "api/b": b"2", "README": b"2"})
+    merge = clone.commit(readme, root, files={"web/index.js": b"2", "api/b": b"2", "README": b"3"})
+    clone.branch("main", merge)
+    web = clone.deploy(merge, 10)
+    api = web.replace("web", "api")
+    settings = monorepo(clone, "web", "api")
+    everything = {root, renamed, shared, readme, merge}
+
+    write_rules(clone, web="", api="")
+    extract(settings, warehouse)
+    assert warehouse.sql("from raw.change_paths").fetchall() == []
+    assert shipped(warehouse) == {web: everything, api: everything}
+
+    write_rules(clone, web="", api="api/** **/*.md")
+    extract(settings, warehouse)
+    paths = warehouse.sql("select commit_sha, path from raw.change_paths").fetchall()
+    assert set(paths) == {
+        *((root, path) for path in ("web/index.js", "api/naïve name", "README")),
+        *((renamed, path) for path in ("api/naïve name", "api/b")),
+        *((shared, path) for path in ("web/index.js", "api/b")),
+        (readme, "README"),
+    }
+    assert len(paths) == 8
+    assert shipped(warehouse) == {web: everything, api: everything - {merge}}
+
+    write_rules(clone, web="web/**/*.js web/*", api="api/**")
+    extract(settings, warehouse)
+    assert shipped(warehouse) == {web: {root, shared}, api: {root, renamed, shared}}
+    assert content(warehouse) == fresh(settings)
+
+
+def test_a_service_without_rules_at_some_time_is_left_all_changes(clone, warehouse):
+    commit = clone.commit(files={"web/index.js": b"1"})
+    clone.branch("main", commit)
+    api = clone.deploy(commit, 10).replace("web", "api")
+    write_rules(clone, api="api/**")
+    with (clone.path.parent / "seeds/services.csv").open("a", encoding="utf-8") as file:
+        file.write("api,shop,worker,\n")
+    extract(monorepo(clone, "api"), warehouse)
+    assert shipped(warehouse) == {api: {commit}}
+
+
+def test_all_lines_of_a_repository_take_one_pass_over_its_graph(clone, warehouse, monkeypatch):
+    line = clone.line(4)
+    clone.branch("main", line[-1])
+    for minute, commit in enumerate(line):
+        clone.deploy(commit, minute)
+    walk, walked = CommitGraph.earliest_reaching_each, []
+
+    def record(self, lines):
+        walked.append(len(lines))
+        return walk(self, lines)
+
+    monkeypatch.setattr(CommitGraph, "earliest_reaching_each", record)
+    extract(monorepo(clone, "web", "api"), warehouse)
+    # The other pass is along the default branch.
+    assert sorted(walked) == [1, 2]
+
+
 # Changes
 
 
@@ -424,6 +506,15 @@ def test_a_commit_is_merged_by_the_first_commit_of_the_default_branch_that_conta
         side[1]: merge,
         merge: merge,
         later: later,
+        open_branch: None,
+    }
+    assert changes(warehouse, "mainline_position") == {
+        base: 1,
+        pushed: 2,
+        side[0]: 3,
+        side[1]: 3,
+        merge: 3,
+        later: 4,
         open_branch: None,
     }
     merged_at = changes(warehouse, "merged_at")
@@ -554,7 +645,7 @@ def test_a_commit_with_an_impossible_time_is_quarantined_and_its_neighbours_arri
     last = clone.commit(far)
     clone.branch("main", last)
     shipping = clone.deploy(last, 30)
-    _, batch, _ = extract(configure(clone), warehouse)
+    _, batch, *_ = extract(configure(clone), warehouse)
     assert (batch.read, batch.loaded, batch.quarantined) == (4, 2, 2)
     assert quarantine(warehouse) == {
         f"commit {ahead}": "authored_at: in the future",
@@ -647,7 +738,7 @@ def test_only_new_commits_are_read_and_few_rows_touched(clone, warehouse, read_c
     new = clone.line(2, line[-1])
     clone.branch("main", new[-1])
     clone.deploy(new[0], 40)
-    deployments, commits, deployment_changes = extract(settings, warehouse)
+    deployments, commits, _, deployment_changes = extract(settings, warehouse)
     assert set(read_commits) == set(new)
     assert (deployments.loaded, commits.loaded, deployment_changes.loaded) == (1, 2, 4)
     assert content(warehouse) == fresh(settings)
@@ -773,13 +864,16 @@ def test_reading_step_by_step_gives_what_reading_at_once_gives(tmp_path_factory,
     commits = [clone.commit(message="root")]
     clone.branch("main", commits[0])
     clone.deploy(commits[0], 1000)
+    write_rules(clone, web="web/**")
     settings = configure(clone)
     with new_warehouse() as connection:
         for action, *details in [*history, ("read",)]:
             match action, details:
                 case "commit", (parents, message, on_main):
                     unique = dict.fromkeys(commits[parent % len(commits)] for parent in parents)
-                    commits.append(clone.commit(*unique, message=message))
+                    folder = ("web", "api")[len(commits) % 2]
+                    files = {f"{folder}/file": b"%d" % len(commits)}
+                    commits.append(clone.commit(*unique, message=message, files=files))
                     if on_main:
                         clone.branch("main", commits[-1])
                 case "main", (index,):
@@ -940,3 +1034,20 @@ def test_without_git_the_need_for_it_is_said(clone, monkeypatch):
     settings = configure(clone)
     monkeypatch.setenv("PATH", "")
     refuse(settings, PlumblineError, "install git")
+
+
+def test_a_circle_in_the_graph_is_reported_with_the_repository_and_a_commit_on_it(clone, warehouse, monkeypatch):
+    first, second = clone.line(2)
+    clone.branch("main", second)
+    clone.deploy(first, 10)
+    run = Repository._git
+
+    def circular(self, *arguments, **options):
+        if "--parents" in arguments:
+            return f"1 {first} {second}\n1 {second} {first}\n".encode()
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(Repository, "_git", circular)
+    with pytest.raises(PlumblineError, match=rf"shop\.git: commit ({first}|{second}) is its own ancestor"):
+        extract(configure(clone), warehouse)
+    assert not any(content(warehouse).values())

@@ -108,7 +108,7 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         seeds,
         SERVICES,
         [
-            (service.name, team, service.component_kind, service.repository, since, until)
+            (service.name, team, service.component_kind, service.repository, None, since, until)
             for service in organisation.SERVICES
             for team, since, until in service.ownerships()
         ],

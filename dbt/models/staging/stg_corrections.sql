@@ -18,7 +18,7 @@ renamed as (
         -- audit
         corrected_at,
         corrected_by_role,
-        reason
+        why
 
     from source
 
