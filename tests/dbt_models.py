@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ import yaml
 
 from dagster_project.contracts import REFERENCE_TABLES, TABLES, Table
 from dagster_project.load import load
+from dagster_project.people import People
 from dagster_project.settings import DBT_DIR, Settings
-from dagster_project.warehouse import Warehouse, transaction
+from dagster_project.warehouse import Warehouse, scratch, transaction
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
 POLARS_TYPES = {
@@ -76,6 +79,16 @@ def built(folder: Path, rows: dict[str, pl.DataFrame], *arguments: str) -> duckd
     result = dbt(folder, *arguments)
     assert result.returncode == 0, result.stdout
     return duckdb.connect(folder / "warehouse.duckdb", read_only=True)
+
+
+@contextmanager
+def memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty warehouse in memory that the loader can load into."""
+    with scratch() as connection:
+        People(b"a salt for tests").use_in(connection)
+        # For so few rows several threads only wait for each other.
+        connection.execute("set threads = 1")
+        yield connection
 
 
 class Models:

@@ -69,7 +69,7 @@ def pull_requests(draw, repository: str, number: int) -> tuple[list[Row], list[R
             commits.append(base | {"commit_sha": sha, "authored_at": time, "merge_commit_sha": sha})
     for commit in commits:
         commit["committed_at"] = merged_at
-        commit["lines_added"] = draw(st.sampled_from([None, 10]))
+        commit |= {"lines_added": draw(st.sampled_from([None, 3, 10])), "lines_deleted": 1}
     if kind == "push" or draw(rarely):
         return commits, []
     created_at = after(merged_at, -draw(st.integers(0, 20)))
@@ -96,7 +96,8 @@ def builds(draw, number: int, commits: list[Row]) -> Row:
         "repository": commit["repository"],
         "service": draw(st.sampled_from([None, None, None, "web"])),
         "commit_sha": commit["commit_sha"],
-        "status": draw(st.sampled_from(["success", "success", "failure"])),
+        "workflow": draw(st.sampled_from([None, "test"])),
+        "status": draw(st.sampled_from(["success", "success", "failure", "cancelled"])),
         "started_at": started_at,
         "finished_at": after(started_at, draw(st.integers(0, 2))),
     }
@@ -209,3 +210,36 @@ def histories(draw, most_deployments: int = 30) -> History:
         | {"status": "success", "finished_at": watermark}
     )
     return history
+
+
+@st.composite
+def with_corrections(draw) -> tuple[History, History, History]:
+    """A history in two deliveries, the second with what came late and what was corrected; and as one, in time."""
+    complete = draw(histories(most_deployments=12))
+    first: History = {name: list(rows) for name, rows in complete.items()}
+    second: History = {name: [] for name in complete}
+    for name in ("deployments", "incidents", "pull_requests", "builds", "deployment_changes", "incident_events"):
+        for place in range(len(first[name]) - 1, -1, -1):
+            fate = draw(st.sampled_from(["in time", "in time", "late", "corrected"]))
+            row = first[name][place]
+            if fate == "late":
+                second[name].append(first[name].pop(place))
+            elif fate == "corrected" and (correction := CORRECTED.get(name)):
+                second[name].append(row)
+                first[name][place] = row | correction(row)
+    for name in ("services", "teams"):
+        second[name] = []
+    return first, second, complete
+
+
+# What a record of each table said before it was corrected.
+CORRECTED = {
+    "deployments": lambda row: {
+        "finished_at": row["finished_at"] and row["finished_at"] + 9 * STEP,
+        "status": "failure" if row["status"] == "success" else row["status"],
+        "service": "mail",
+    },
+    "incidents": lambda row: {"started_at": row["started_at"] - 5 * STEP, "service": "web"},
+    "pull_requests": lambda row: {"first_commit_at": row["created_at"] - 50 * STEP},
+    "builds": lambda row: {"finished_at": None, "status": "in_progress"},
+}

@@ -20,6 +20,7 @@ History = dict[str, list[Row]]
 BEGINNING, END = date(1900, 1, 1), date(9999, 12, 31)
 SEVERITIES = ("sev1", "sev2", "sev3", "sev4", "sev5")
 SEGMENTS = ("commit_to_merge", "merge_to_build", "build_to_deploy")
+INTERVALS = ("alert_to_acknowledge", "alert_to_mitigation", "mitigation_to_resolution", "alert_to_resolution")
 PERIODS = ("day", "week", "month", "quarter")
 
 
@@ -54,6 +55,10 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 def mean(values: Iterable[float]) -> float | None:
     values = list(values)
     return sum(values) / len(values) if values else None
+
+
+def spread(values: list[float]) -> dict[str, float | None]:
+    return {"median": percentile(values, 0.5), "p90": percentile(values, 0.9), "mean": mean(values)}
 
 
 def ratio(numerator: float, denominator: float) -> float | None:
@@ -92,6 +97,7 @@ class Delivery:
         self.failures = self._failures()
         self._add_failures()
         self.pull_requests = self._pull_requests()
+        self.builds = self._builds()
 
     # Time and ownership
 
@@ -251,6 +257,8 @@ class Delivery:
             deployment = self.by_key[shipped["deployment_key"]]
             pull_request = self._pull_request_of(commit)
             change = Sparse(commit) | shipped
+            if None not in (commit["lines_added"], commit["lines_deleted"]):
+                change["lines_changed"] = commit["lines_added"] + commit["lines_deleted"]
             change["deployed_at"] = deployment["finished_at"]
             change["deployed_on"] = deployment["deployed_on"]
             change["merged_at"] = (pull_request and pull_request["merged_at"]) or commit["merged_at"]
@@ -313,6 +321,7 @@ class Delivery:
             sizes = [n for key, n in size.items() if self.by_key[key]["service"] == deployment["service"]]
             changes = size[deployment["deployment_key"]]
             deployment["changes"] = changes
+            deployment["lines_changed"] = self._lines_of(deployment)
             deployment["is_bulk_import"] = (
                 changes >= self.vars["bulk_import_minimum_changes"]
                 and changes >= self.vars["bulk_import_median_multiple"] * percentile(sizes, 0.5)
@@ -323,6 +332,11 @@ class Delivery:
             deployment["is_unplanned"] = any(deployment[f"is_{kind}"] for kind in ("rollback", "hotfix", "remediation"))
         for change in self.changes:
             self._add_spans(change, self.by_key[change["deployment_key"]]["is_bulk_import"])
+
+    def _lines_of(self, deployment: Row) -> int | None:
+        lines = [c["lines_changed"] for c in self.changes if c["deployment_key"] == deployment["deployment_key"]]
+        known = [number for number in lines if number is not None]
+        return sum(known) if known else None
 
     def _reverts_what_was_shipped(self, deployment: Row) -> bool:
         earlier = {
@@ -377,13 +391,10 @@ class Delivery:
             incident["is_false_positive"] = bool(row["is_false_positive"])
             incident["is_third_party"] = bool(row["is_third_party"])
             incident["started_on"] = self.day(row["started_at"])
-            for name, start, end in (
-                ("alert_to_acknowledge", "alert_at", "acknowledged_at"),
-                ("alert_to_mitigation", "alert_at", "mitigated_at"),
-                ("mitigation_to_resolution", "mitigated_at", "resolved_at"),
-                ("alert_to_resolution", "alert_at", "resolved_at"),
-            ):
-                incident[f"{name}_hours"] = hours(incident[start], incident[end])
+            ends = dict(alert="alert", acknowledge="acknowledged", mitigation="mitigated", resolution="resolved")
+            for interval in INTERVALS:
+                start, end = (incident[f"{ends[end]}_at"] for end in interval.split("_to_"))
+                incident[f"{interval}_hours"] = hours(start, end)
             incident["link_exclusion"] = self._exclusion(incident)
             deployment, incident["link_basis"] = self._link(incident)
             incident["deployment_key"] = deployment and deployment["deployment_key"]
@@ -593,6 +604,36 @@ class Delivery:
             }
         )
 
+    def _builds(self) -> list[Row]:
+        """One build that ended, for each service that it built."""
+        ended = [row for row in self.raw["builds"] if row["status"] in ("success", "failure") and row["finished_at"]]
+        rows = []
+        for row in ended:
+            day = self.day(row["finished_at"])
+            services = {row["service"]} if row["service"] else {
+                owned["service"]
+                for owned in self.ownerships
+                if owned["repository"] == row["repository"] and owned["valid_from"] <= day < owned["valid_to"]
+            }
+            names = ("source", "repository", "workflow", "commit_sha")
+            alike = [other for other in ended if all(other[name] == row[name] for name in names)]
+            successes = [other for other in alike if other["status"] == "success"]
+            first = min(successes, key=lambda other: (other["finished_at"], other["build_id"]), default=None)
+            minutes = (row["finished_at"] - row["started_at"]).total_seconds() / 60
+            for service in services:
+                rows.append(
+                    Sparse(
+                        service=service,
+                        built_on=day,
+                        build_key=f"{row['source']}/{row['build_id']}",
+                        minutes=minutes if row["status"] == "success" else None,
+                        is_first_success=row is first,
+                        is_flaky=row is first and len(successes) < len(alike),
+                        team=self.owner(service, day)["team"],
+                    )
+                )
+        return rows
+
     # Periods
 
     def delivery(self, period: str) -> list[Row]:
@@ -631,10 +672,19 @@ class Delivery:
                 of_period(self.deployments, "deployed_on"),
                 of_period(self.changes, "deployed_on"),
                 of_period(self.incidents, "started_on"),
+                of_period(self.builds, "built_on"),
             )
             start = end
 
-    def _figures(self, start: date, end: date, attempts: list[Row], changes: list[Row], incidents: list[Row]) -> Row:
+    def _figures(
+        self,
+        start: date,
+        end: date,
+        attempts: list[Row],
+        changes: list[Row],
+        incidents: list[Row],
+        builds: list[Row],
+    ) -> Row:
         row = Sparse()
         closing = self.midnight(end)
         windows = [timedelta(days=self.vars["hotfix_blame_window_days"])]
@@ -659,36 +709,80 @@ class Delivery:
         for kind in ("rollback", "redeploy", "hotfix"):
             row[f"{kind}{'e' if kind == 'hotfix' else ''}s"] = sum(success[f"is_{kind}"] for success in successes)
         row["unplanned_deployments"] = sum(success["is_unplanned"] for success in successes)
-        row["rework_rate"] = ratio(row["unplanned_deployments"], row["deployments"])
+        self._add_rate(row, "rework_rate", row["unplanned_deployments"], row["deployments"])
         row["failed_attempts"] = sum(attempt["is_failed_attempt"] for attempt in attempts)
 
         sizes = [success["changes"] for success in successes if success["changes"]]
         row["changes"] = sum(sizes)
         row["shipping_deployments"] = len(sizes)
         row["changes_per_deployment_median"] = percentile(sizes, 0.5)
+        lines = [success["lines_changed"] for success in successes if success["lines_changed"] is not None]
+        row["lines_changed_deployments"] = len(lines)
+        row["lines_changed_per_deployment_median"] = percentile(lines, 0.5)
         self._add_lead_times(row, changes)
 
         failed = [success for success in successes if success["is_failed"]]
         recoveries = [success["recovery_hours"] for success in failed if success["recovery_hours"] is not None]
         row["failed_deployments"] = len(failed)
-        row["change_failure_rate"] = ratio(len(failed), len(successes))
-        row["change_failure_rate_low"], row["change_failure_rate_high"] = wilson(len(failed), len(successes))
+        self._add_rate(row, "change_failure_rate", len(failed), len(successes))
+        known = {f["deployment_key"] for f in self.failures if f["attribution"] in ("manual", "explicit")}
+        row["evidenced_failed_deployments"] = sum(success["deployment_key"] in known for success in failed)
+        self._add_rate(
+            row, "evidenced_change_failure_rate", row["evidenced_failed_deployments"], row["deployments"]
+        )
         row["recovered_deployments"] = len(recoveries)
-        row["recovery_median_hours"] = percentile(recoveries, 0.5)
+        row |= {f"recovery_{name}_hours": value for name, value in spread(recoveries).items()}
 
         real = [incident for incident in incidents if not incident["is_false_positive"] and not incident["is_merged"]]
-        spans = [i["alert_to_resolution_hours"] for i in real if i["alert_to_resolution_hours"] is not None]
         row["incidents"] = len(real)
         row["linked_incidents"] = sum(incident["deployment_key"] is not None for incident in real)
-        row["resolved_incidents"] = len(spans)
-        row["mttr_hours"] = mean(spans)
+        self._add_rate(row, "linked_incident_rate", row["linked_incidents"], row["incidents"])
+        for interval in INTERVALS:
+            spans = [i[f"{interval}_hours"] for i in real if i[f"{interval}_hours"] is not None]
+            row[f"{interval}_incidents"] = len(spans)
+            row |= {f"{interval}_{name}_hours": value for name, value in spread(spans).items()}
+        row["resolved_incidents"] = row["alert_to_resolution_incidents"]
+        row["mttr_hours"] = row["alert_to_resolution_mean_hours"]
+        row["mttr_median_hours"] = row["alert_to_resolution_median_hours"]
+        row["mttr_p90_hours"] = row["alert_to_resolution_p90_hours"]
+        self._add_builds(row, builds)
+        self._add_reported(row, len(counted), len(successes) + row["failed_attempts"])
         return row
+
+    @staticmethod
+    def _add_rate(row: Row, name: str, numerator: int, denominator: int) -> None:
+        row[name] = ratio(numerator, denominator)
+        row[f"{name}_low"], row[f"{name}_high"] = wilson(numerator, denominator)
+
+    def _add_builds(self, row: Row, builds: list[Row]) -> None:
+        # A team may own several services of the repository that was built.
+        once = {build["build_key"]: build for build in builds}.values()
+        minutes = [build["minutes"] for build in once if build["minutes"] is not None]
+        row["builds"], row["successful_builds"] = len(once), len(minutes)
+        row["build_median_minutes"], row["build_p90_minutes"] = percentile(minutes, 0.5), percentile(minutes, 0.9)
+        row["built_commits"] = sum(build["is_first_success"] for build in once)
+        row["flaky_builds"] = sum(build["is_flaky"] for build in once)
+        self._add_rate(row, "flaky_build_rate", row["flaky_builds"], row["built_commits"])
+
+    def _add_reported(self, row: Row, frequency_deployments: int, attempts: int) -> None:
+        days = self.vars["reported_frequency_unit"] == "deployment_days"
+        row["reported_profile"] = self.vars["profile"]
+        row["reported_deployments_per_day"] = ratio(
+            row["deployment_days"] if days else frequency_deployments, row["calendar_days"]
+        )
+        statistic = self.vars["reported_duration_statistic"]
+        row["reported_lead_time_hours"] = row[f"lead_time_{statistic}_hours"]
+        row["reported_recovery_hours"] = row[f"recovery_{statistic}_hours"]
+        denominators = {"deployments": row["deployments"], "frequency_deployments": frequency_deployments}
+        row["reported_change_failure_rate"] = ratio(
+            row[self.vars["reported_failure_numerator"]],
+            denominators.get(self.vars["reported_failure_denominator"], attempts),
+        )
 
     def _add_lead_times(self, row: Row, changes: list[Row]) -> None:
         lead_times = [change["lead_time_hours"] for change in changes if change["lead_time_hours"] is not None]
         row["lead_time_changes"] = len(lead_times)
-        row["lead_time_median_hours"] = percentile(lead_times, 0.5)
-        row["lead_time_p90_hours"] = percentile(lead_times, 0.9)
+        row |= {f"lead_time_{name}_hours": value for name, value in spread(lead_times).items()}
         row["covered_changes"] = sum(
             change["lead_time_hours"] is not None and change["start_basis"] != "squash_only" for change in changes
         )
@@ -697,7 +791,7 @@ class Delivery:
             known = [change[f"{segment}_hours"] for change in changes if change[f"{segment}_hours"] is not None]
             row[f"{segment}_changes"] = len(known)
             row[f"{segment}_median_hours"] = percentile(known, 0.5)
-        row["deploy_to_success_deployments"] = 0
+        row["verified_deployments"] = 0
         covered = [change for change in changes if all(change[f"{s}_hours"] is not None for s in SEGMENTS)]
         row["fully_covered_changes"] = len(covered)
         totals = {s: sum(change[f"{s}_hours"] for change in covered) for s in SEGMENTS}
