@@ -145,6 +145,7 @@ DEPLOYMENTS = Table(
         ),
         Column("is_rollback", "boolean", "The source itself marks the deployment as a rollback."),
         Column("is_hotfix", "boolean", "Marked as a hotfix by label, branch or subject rules."),
+        Column("repairs_deployment_id", "text", "The earlier deployment that it repairs, where the source says so."),
         Column("trigger", "text", "What started it, for example push, schedule, manual."),
         UPDATED_AT,
     ),
@@ -427,6 +428,27 @@ RUM_EVENTS = Table(
     ),
 )
 
+SYNTHETIC_CHECKS = Table(
+    "synthetic_checks",
+    "One synthetic check of a service in production.",
+    key=("source", "check_run_id"),
+    event_time="occurred_at",
+    is_event=True,
+    columns=(
+        SOURCE,
+        Column(
+            "check_run_id",
+            "hash",
+            "Hash of the source's own id of the run; without one, of what identifies it.",
+            hash_of=("service", "check_name", "occurred_at"),
+        ),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("check_name", "text", "Name of the check."),
+        Column("occurred_at", "timestamp", "When.", required=True),
+        Column("is_success", "boolean", "Whether it passed.", required=True),
+    ),
+)
+
 SERVICES = Table(
     "services",
     "One service and who owns it from when to when.",
@@ -552,6 +574,7 @@ RAW_TABLES: tuple[Table, ...] = (
     INCIDENT_EVENTS,
     OPERATIONAL_CHANGES,
     RUM_EVENTS,
+    SYNTHETIC_CHECKS,
 )
 REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, PROFILES, DORA_BANDS)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import duckdb
 
+from tests.bench_delivery import delivery_models
+
 PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TAGS = r"production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)"
@@ -149,6 +151,7 @@ def monorepo(path: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole_path(Path(folder))
+        delivery_models(Path(folder))
         landing_source(Path(folder))
 
 

@@ -2,7 +2,7 @@
 {% macro create_source_tables() %}
     create schema if not exists raw;
     create schema if not exists reference;
-    create table if not exists raw.deployments (source VARCHAR, deployment_id VARCHAR, service VARCHAR, environment VARCHAR, status VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP, commit_sha VARCHAR, version VARCHAR, commit_relation VARCHAR, is_rollback BOOLEAN, is_hotfix BOOLEAN, trigger VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.deployments (source VARCHAR, deployment_id VARCHAR, service VARCHAR, environment VARCHAR, status VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP, commit_sha VARCHAR, version VARCHAR, commit_relation VARCHAR, is_rollback BOOLEAN, is_hotfix BOOLEAN, repairs_deployment_id VARCHAR, trigger VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.changes (source VARCHAR, commit_sha VARCHAR, repository VARCHAR, authored_at TIMESTAMP, committed_at TIMESTAMP, merged_at TIMESTAMP, merge_commit_sha VARCHAR, mainline_position BIGINT, is_merge BOOLEAN, pull_request_number BIGINT, author_key VARCHAR, change_type VARCHAR, is_revert BOOLEAN, reverts_commit_sha VARCHAR, files_changed BIGINT, lines_added BIGINT, lines_deleted BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.change_paths (source VARCHAR, commit_sha VARCHAR, path VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.deployment_changes (source VARCHAR, deployment_id VARCHAR, commit_sha VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);
@@ -12,6 +12,7 @@
     create table if not exists raw.incident_events (source VARCHAR, event_id VARCHAR, incident_id VARCHAR, event_type VARCHAR, occurred_at TIMESTAMP, responder_key VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.operational_changes (source VARCHAR, operational_change_id VARCHAR, service VARCHAR, change_kind VARCHAR, occurred_at TIMESTAMP, flag VARCHAR, incident_id VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.rum_events (source VARCHAR, event_id UBIGINT, service VARCHAR, occurred_at TIMESTAMP, event_type VARCHAR, session_id VARCHAR, page_view_id VARCHAR, route VARCHAR, release VARCHAR, device_class VARCHAR, navigation_type VARCHAR, metric_name VARCHAR, metric_id VARCHAR, metric_value DOUBLE, is_success BOOLEAN, step VARCHAR, sample_rate DOUBLE, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.synthetic_checks (source VARCHAR, check_run_id UBIGINT, service VARCHAR, check_name VARCHAR, occurred_at TIMESTAMP, is_success BOOLEAN, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists reference.services (service VARCHAR, team VARCHAR, component_kind VARCHAR, repository VARCHAR, paths VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.teams (team VARCHAR, parent VARCHAR, time_zone VARCHAR);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);

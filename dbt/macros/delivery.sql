@@ -50,7 +50,7 @@ periods as (
         ) as last_day,
         {{ period_end(period, 'starts.' ~ period) }} <= as_of.as_of_day as is_complete,
         {{ hours_between('cast(' ~ period_end(period, 'starts.' ~ period) ~ ' as timestamp)', 'as_of.local_as_of') }}
-        < {{ [var('incident_link_window_hours'), 24 * var('hotfix_blame_window_days')] | max }} as is_provisional
+        < {{ failure_window_hours() }} as is_provisional
     from starts
     cross join as_of
 
@@ -99,25 +99,11 @@ deployments as (
 changes as (
 
     select
-        {{ by }},
-        {{ period_start(period, 'deployed_on') }} as {{ period }},
-        count(*) as changes,
-        count(lead_time_hours) as lead_time_changes,
-        count(lead_time_hours) filter (where start_basis <> 'squash_only') as covered_changes,
-        {{ distribution('lead_time', 'lead_time_hours') }},
-        {%- for segment in segments %}
-        count({{ segment }}_hours) as {{ segment }}_changes,
-        {{ percentile(0.5, segment ~ '_hours') }} as {{ segment }}_median_hours,
-        {{ exact_sum('case when is_fully_covered then ' ~ segment ~ '_hours end') }} as {{ segment }}_total_hours,
-        {%- endfor %}
-        count(*) filter (where is_fully_covered) as fully_covered_changes
-    from (
-        select
-            *,
-            commit_to_merge_hours + merge_to_build_hours + build_to_deploy_hours is not null as is_fully_covered
-        from {{ ref('fct_changes') }}
-    ) as shipped
-    group by all
+        *,
+        owner_name as {{ by }},
+        first_day as {{ period }}
+    from {{ ref('int_lead_times') }}
+    where owner_kind = '{{ by }}' and period = '{{ period }}'
 
 ),
 

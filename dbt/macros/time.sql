@@ -78,3 +78,9 @@
     {%- set length = {'day': '1 day', 'week': '7 day', 'month': '1 month', 'quarter': '3 month'}[period] -%}
     cast({{ first_day }} + interval {{ length }} as date)
 {%- endmacro %}
+
+
+{# How long after a deployment something may still speak against it. #}
+{% macro failure_window_hours() -%}
+    {{ [var('incident_link_window_hours') or 0, 24 * var('hotfix_blame_window_days')] | max }}
+{%- endmacro %}

@@ -15,6 +15,7 @@ MARTS = {
     "fct_pull_requests",
     "fct_incidents",
     "fct_deployment_failures",
+    "fct_corrections",
     "delivery_daily",
     "delivery_weekly",
     "delivery_monthly",
@@ -202,6 +203,7 @@ def test_every_published_column_says_what_it_is_and_none_is_a_person_a_batch_or_
         "blamed_deployment_key",
         "incident_key",
         "first_evidence_key",
+        "subject_key",
     }
     assert not names & {"loaded_at", "batch_id", "build_id", "updated_at"}
 

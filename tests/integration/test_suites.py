@@ -76,6 +76,14 @@ DAMAGE = {
         "fct_deployment_failures",
         "only_a_success_fails_and_not_before_its_end",
     ),
+    "update marts.fct_corrections set deployment_key = 'nowhere' where verdict = 'deployment_failed'": (
+        "fct_corrections",
+        "a_correction_names_what_is_on_record",
+    ),
+    "delete from marts.fct_corrections where verdict = 'deployment_not_failed'": (
+        "fct_corrections",
+        "every_correction_in_the_reference_data_is_here",
+    ),
     "update marts.fct_deployments set changes = changes + 1 where production_sequence = 9": (
         "fct_deployments",
         "changes_are_those_in_fct_changes",

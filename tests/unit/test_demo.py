@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, TABLES
+from dagster_project.contracts import CORRECTIONS, RAW_TABLES, SERVICES, TABLES, TEAMS
 from dagster_project.extract.demo import PLANTED, extract, generate, write_installation
 from dagster_project.reference import load_reference
 from dagster_project.settings import DemoSource, load_settings
@@ -79,7 +79,9 @@ def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updat
         for column in table.columns
         if raw.sql(f"select count({column.name}) from raw.{table.name}").fetchone() == (0,)
     }
-    assert empty == {f"{name}.updated_at" for name in ("deployments", "pull_requests", "builds", "incidents")}
+    assert empty == {
+        f"{name}.updated_at" for name in ("deployments", "pull_requests", "builds", "incidents", "operational_changes")
+    }
 
 
 def test_the_same_options_are_not_loaded_again(demo):
@@ -114,7 +116,7 @@ def test_the_record_covers_the_asked_days_up_to_the_fixed_end(days):
             .select(pl.col(table.event_time).min().alias("first"), pl.col(table.event_time).max().alias("last"))
             .row(0)
         )
-        measured = min(days, 150) if table.name == "rum_events" else days
+        measured = min(days, 150) if table.is_event else days
         assert END - timedelta(days=measured) <= first < END - timedelta(days=measured - 8), table.name
         assert END - timedelta(days=4) < last < END, table.name
     for name, frame in frames.items():
@@ -156,14 +158,15 @@ def test_the_installation_is_valid_and_the_same_bytes_each_time(tmp_path):
     settings, warehouse = open_installation(tmp_path, source)
     assert settings.sources == (source,)
     assert (settings.data_dir, settings.reference_dir) == (tmp_path, tmp_path / "seeds")
-    for table in REFERENCE_TABLES:
+    for table in (SERVICES, TEAMS, CORRECTIONS):
         with (settings.reference_dir / f"{table.name}.csv").open(encoding="utf-8") as file:
             assert next(csv.reader(file)) == [column.name for column in table.columns]
     first = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
     write_installation(tmp_path, source)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == first
     with warehouse.connect() as connection:
-        assert load_reference(connection, settings.reference_dir) == {"services": 9, "teams": 6}
+        rows = load_reference(connection, settings.reference_dir)
+        assert (rows["services"], rows["teams"], rows["corrections"]) == (9, 6, 2)
         moved = connection.sql(
             "select team, valid_from, valid_to from reference.services as moved "
             "where (select count(*) from reference.services as other where other.service = moved.service) > 1 "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,12 +17,13 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.contracts import CORRECTIONS, RAW_TABLES, SERVICES, TEAMS, Table, Type
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.demo import organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
 from dagster_project.extract.demo.incidents import incidents_of
+from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
 from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
 from dagster_project.settings import DemoSource, Settings, load_settings
@@ -59,7 +61,6 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
                 retention_days=settings.retention_days,
             )
             for table in RAW_TABLES
-            if table.name in frames
         ]
         connection.execute("delete from raw.source_state where source = ?", [source.name])
         connection.execute("insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, state])
@@ -67,7 +68,7 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
 
 
 def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
-    """Table name → its rows, for every raw table that the organisation fills; people in the clear."""
+    """Table name → its rows, for every raw table; people in the clear."""
     period = Period(source.days)
     deliveries = {service.name: Delivery(service, period, source.seed) for service in organisation.SERVICES}
     rows: dict[str, list[Row]] = {
@@ -75,16 +76,21 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         for produce in (
             records.deployments,
             records.changes,
+            records.change_paths,
             records.deployment_changes,
             records.pull_requests,
             records.builds,
         )
     }
     rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
+    rows["operational_changes"] = operational_changes(
+        organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
+    )
     releases = {front_end.service: deliveries[front_end.service].releases() for front_end in FRONT_ENDS}
     measured = Period(min(source.days, MEASURED_DAYS))
     rows["rum_events"] = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
-    return {table.name: _frame(table, rows[table.name]) for table in RAW_TABLES if table.name in rows}
+    rows["synthetic_checks"] = synthetic_checks(deliveries.values(), measured, np.random.default_rng(source.seed))
+    return {table.name: _frame(table, rows[table.name]) for table in RAW_TABLES}
 
 
 def write_installation(folder: Path, source: DemoSource) -> Path:
@@ -113,9 +119,36 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
             for team, since, until in service.ownerships()
         ],
     )
+    _write_csv(seeds, CORRECTIONS, list(_corrections(source)))
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
+
+
+def _corrections(source: DemoSource) -> Iterator[tuple]:
+    """Rows of corrections.csv: one deployment that no alert told of, and one that was not to blame."""
+    delivery = Delivery(organisation.SERVICES[3], Period(source.days), source.seed)
+    shipped = [item for item in delivery.deployments if item.environment == "production" and item.status == "success"]
+    silent = next(item for item in shipped[5:] if item not in [failure.deployment for failure in delivery.failures])
+    blamed = delivery.failures[0].deployment
+    yield (
+        silent.finished_at + timedelta(days=2),
+        "incident reviewer",
+        "Support tickets show wrong prices for an hour; no alert fired.",
+        "deployment_failed",
+        f"{source.name}/{silent.deployment_id}",
+        None,
+        "degradation",
+    )
+    yield (
+        blamed.finished_at + timedelta(days=3),
+        "service owner",
+        "The review found a full disk of the database, not this deployment.",
+        "deployment_not_failed",
+        f"{source.name}/{blamed.deployment_id}",
+        None,
+        None,
+    )
 
 
 def _write_csv(folder: Path, table: Table, rows: list[tuple]) -> None:

@@ -83,6 +83,7 @@ class Deployment:
     shipped: list[Merge] = field(default_factory=list)
     is_rollback: bool | None = None
     is_hotfix: bool | None = None
+    repairs: Deployment | None = None
 
     @property
     def version(self) -> str:
@@ -278,13 +279,16 @@ class Delivery:
             is_marked = True if self.random.random() < 0.6 else None
             self._deploy("production", replaced, repaired_at, "manual", is_rollback=is_marked)
         if repair == "hotfix":
-            self._hotfix(repaired_at, reverts=deployment.merge.sha if self.random.random() < 0.3 else None)
+            # Some commit messages say what they revert, some pipelines which deployment they repair.
+            reverts = deployment.merge.sha if self.random.random() < 0.3 else None
+            self._hotfix(repaired_at, reverts, repairs=deployment if self._attempts["production"] % 2 else None)
         self.failures.append(Failure(deployment, began_at, repaired_at, repair))
         return repaired_at + timedelta(hours=1)
 
-    def _hotfix(self, at: datetime, reverts: str | None = None) -> None:
+    def _hotfix(self, at: datetime, reverts: str | None = None, repairs: Deployment | None = None) -> None:
         self._rush(at - RUSH_BEFORE_DEPLOYMENT, "revert" if reverts else "fix", reverts)
-        self._deploy("production", self._newest_green(at), at, "manual", is_hotfix=True)
+        hotfix = self._deploy("production", self._newest_green(at), at, "manual", is_hotfix=True)
+        hotfix.repairs = repairs
 
     def _plant_bad_release(self) -> datetime:
         self._rush(BAD_RELEASE.begins - RUSH_BEFORE_DEPLOYMENT, "feat")

@@ -24,6 +24,7 @@ def deployments(delivery: Delivery) -> Iterator[Row]:
             "commit_relation": item.relation,
             "is_rollback": item.is_rollback,
             "is_hotfix": item.is_hotfix,
+            "repairs_deployment_id": item.repairs.deployment_id if item.repairs else None,
             "trigger": item.trigger,
         }
 
@@ -35,8 +36,14 @@ def deployment_changes(delivery: Delivery) -> Iterator[Row]:
                 yield {"deployment_id": item.deployment_id, "commit_sha": commit.sha}
 
 
+def change_paths(delivery: Delivery) -> Iterator[Row]:
+    for row in changes(delivery):
+        for module in sorted(set(row["commit_sha"][: min(row["files_changed"], 3)])):
+            yield {"commit_sha": row["commit_sha"], "path": f"src/module-{module}/index.ts"}
+
+
 def changes(delivery: Delivery) -> Iterator[Row]:
-    for merge in delivery.trunk:
+    for position, merge in enumerate(delivery.trunk, 1):
         if merge.at >= delivery.period.end:
             continue
         request = merge.pull_request
@@ -49,6 +56,7 @@ def changes(delivery: Delivery) -> Iterator[Row]:
                 "committed_at": commit.authored_at,
                 "merged_at": merge.at,
                 "merge_commit_sha": merge.sha,
+                "mainline_position": position,
                 "is_merge": commit.is_merge,
                 "pull_request_number": request.number if request else None,
                 "author_key": merge.author,

@@ -13,7 +13,11 @@ with latest_events as (
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_incident_events') }}
     union all
+    select max(occurred_at) as latest_at from {{ ref('stg_operational_changes') }}
+    union all
     select max(occurred_at) as latest_at from {{ ref('stg_rum_events') }}
+    union all
+    select max(occurred_at) as latest_at from {{ ref('stg_synthetic_checks') }}
 
 )
 

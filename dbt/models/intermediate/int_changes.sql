@@ -13,6 +13,7 @@ with changes as (
         coalesce(pull_requests.merged_at, changes.merged_at) as merged_at,
         coalesce(pull_requests.merge_commit_sha, changes.merge_commit_sha) as merge_commit_sha,
         pull_requests.first_commit_at,
+        pull_requests.created_at as opened_at,
         -- A squash merge writes one new commit on the default branch; its times are the moment of the merge.
         coalesce(
             changes.pull_request_number is not null
@@ -48,6 +49,13 @@ select
     changes.authored_at,
     changes.merged_at,
     changes.merge_commit_sha,
+    {% if var('lead_time_start') == 'opened' -%}
+    'opened' as start_basis,
+    changes.opened_at as started_at
+    {%- elif var('lead_time_start') == 'merged' -%}
+    'merged' as start_basis,
+    changes.merged_at as started_at
+    {%- else -%}
     case
         when changes.is_squash and changes.first_commit_at is not null then 'pull_request'
         when changes.is_squash then 'squash_only'
@@ -57,6 +65,7 @@ select
         when changes.is_squash then least(changes.first_commit_at, changes.authored_at)
         else changes.authored_at
     end as started_at
+    {%- endif %}
 from {{ ref('int_shipped_commits') }} as shipped
 inner join changes
     on

@@ -126,16 +126,27 @@ select
     blaming.is_rollback,
     blaming.is_success and blaming.relation = 'returned' and not blaming.is_rollback as is_return_to_earlier,
     blaming.is_success and blaming.is_hotfix as is_hotfix,
-    blaming.is_marked_rollback,
+    blaming.is_success and named.deployment_key is not null as is_repair,
     case
+        when blaming.is_rollback then blamed.deployment_key
+        when blaming.is_success and blaming.is_hotfix and named.deployment_key is not null then named.deployment_key
         when
-            blaming.is_rollback
-            or {{ hours_between('blamed.finished_at', 'blaming.finished_at') }}
+            {{ hours_between('blamed.finished_at', 'blaming.finished_at') }}
             <= 24 * {{ var('hotfix_blame_window_days') }}
             then blamed.deployment_key
-    end as blamed_deployment_key
+    end as blamed_deployment_key,
+    case
+        when blaming.is_rollback then blaming.is_marked_rollback
+        else blaming.is_hotfix and named.deployment_key is not null
+    end as is_blame_explicit
 from blaming
 left join blaming as blamed
     on
         blaming.service = blamed.service
         and blaming.blamed_sequence = blamed.production_sequence
+-- What a hotfix or another repair names itself.
+left join blaming as named
+    on
+        blaming.repairs_deployment_key = named.deployment_key
+        and blaming.service = named.service
+        and blaming.production_sequence > named.production_sequence

@@ -36,7 +36,11 @@ select
     incidents.is_false_positive,
     incidents.is_third_party,
     incidents.is_change_related,
+    case when corrections.verdict = 'incident_linked' then corrections.deployment_key end as corrected_deployment_key,
     case
+        when corrections.verdict = 'incident_linked' then null
+        when corrections.verdict = 'incident_not_linked' then 'corrected'
+        when events.merged_at is not null then 'merged'
         when incidents.is_false_positive then 'false_positive'
         when incidents.is_third_party then 'third_party'
         when not incidents.is_change_related then 'not_change_related'
@@ -44,3 +48,8 @@ select
     end as link_exclusion
 from {{ ref('stg_incidents') }} as incidents
 left join events on incidents.incident_key = events.incident_key
+left join {{ ref('int_corrections') }} as corrections
+    on
+        incidents.incident_key = corrections.incident_key
+        and corrections.is_in_force
+        and corrections.verdict in ('incident_linked', 'incident_not_linked')

@@ -26,4 +26,6 @@ inner join {{ ref('int_deployments') }} as deployments
     on
         reached.service = deployments.service
         and reached.production_sequence = deployments.production_sequence
+{%- if var('first_deployment') == 'ships_nothing' %}
 where not deployments.is_first_on_record
+{%- endif %}

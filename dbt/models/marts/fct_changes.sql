@@ -30,6 +30,7 @@ select
     deployment_key,
     team,
     component_kind,
+    repository,
     pull_request_number,
     change_type,
     is_revert,
@@ -41,7 +42,7 @@ select
     deployed_at,
     deployed_on,
     is_bulk_import,
-    started_at > deployed_at or coalesce(started_at > merged_before_at, false) as is_clock_skew,
+    coalesce(started_at > deployed_at, false) or coalesce(started_at > merged_before_at, false) as is_clock_skew,
     case when not is_bulk_import then {{ span_hours('started_at', 'deployed_at') }} end as lead_time_hours,
     case
         when not is_bulk_import and start_basis <> 'squash_only'

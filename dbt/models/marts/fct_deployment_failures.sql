@@ -14,8 +14,13 @@ failures as (
         cause,
         max(case when evidence_sequence = 1 then evidence_key end) as first_evidence_key,
         count(*) as pieces_of_evidence,
-        case when bool_or(attribution = 'explicit') then 'explicit' else 'inferred' end as attribution,
+        case
+            when bool_or(attribution = 'manual') then 'manual'
+            when bool_or(attribution = 'explicit') then 'explicit'
+            else 'inferred'
+        end as attribution,
         min(failed_at) as failed_at,
+        min(recovery_started_at) as recovery_started_at,
         case when count(*) = count(recovered_at) then max(recovered_at) end as recovered_at
     from evidence
     group by deployment_key, cause
@@ -32,9 +37,15 @@ select
     failures.first_evidence_key,
     failures.pieces_of_evidence,
     failures.attribution,
+    failures.cause in (
+        {%- for cause in var('failure_causes') %}
+        '{{ cause }}'{{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as is_counted,
     failures.failed_at,
+    failures.recovery_started_at,
     failures.recovered_at,
-    {{ span_hours('failures.failed_at', 'failures.recovered_at') }} as recovery_hours
+    {{ span_hours('failures.recovery_started_at', 'failures.recovered_at') }} as recovery_hours
 from failures
 inner join {{ ref('int_deployments') }} as deployments on failures.deployment_key = deployments.deployment_key
 left join {{ ref('dim_services') }} as services

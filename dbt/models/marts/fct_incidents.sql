@@ -24,9 +24,13 @@ select
     incidents.link_exclusion,
     links.deployment_key,
     links.attribution,
-    links.link_basis
+    links.link_basis,
+    links.candidate_deployments,
+    links.link_confidence,
+    recoveries.recovery_mode
 from {{ ref('int_incidents') }} as incidents
 left join {{ ref('int_incident_links') }} as links on incidents.incident_key = links.incident_key
+left join {{ ref('int_incident_recoveries') }} as recoveries on incidents.incident_key = recoveries.incident_key
 left join {{ ref('dim_services') }} as services
     on
         incidents.service = services.service

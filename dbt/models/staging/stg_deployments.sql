@@ -24,6 +24,7 @@ renamed as (
         commit_relation,
         coalesce(is_rollback, false) as is_marked_rollback,
         coalesce(is_hotfix, false) as is_hotfix,
+        source || '/' || repairs_deployment_id as repairs_deployment_key,
 
         -- times
         started_at,

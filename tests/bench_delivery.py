@@ -1,0 +1,78 @@
+"""`make bench`: raw tables to delivery marts, beyond what the same dbt command takes on empty raw tables (start-up)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import duckdb
+
+from dagster_project.settings import DBT_DIR
+from dagster_project.warehouse import create_tables
+from tests.delivery_volume import PULL_REQUESTS, History
+
+REPETITIONS = 3
+
+
+class Measured(NamedTuple):
+    """One dbt process: wall seconds, CPU seconds, peak memory in GiB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def dbt_run(build_file: Path, *arguments: str) -> Measured:
+    """`dbt run` on a copy of a build file. Tests are not part of the figure."""
+    copy = build_file.with_name("measured.duckdb")
+    shutil.copyfile(build_file, copy)
+    started = time.perf_counter()
+    process = subprocess.Popen(dbt_command(copy.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(copy))
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return Measured(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+
+
+def dbt_command(folder: Path, *arguments: str) -> list:
+    dbt = Path(sys.executable).with_name("dbt")
+    return [dbt, "--quiet", *arguments, "--target-path", folder / "target", "--log-path", folder / "logs"]
+
+
+def dbt_environment(build_file: Path) -> dict[str, str]:
+    return {**os.environ, "PLUMBLINE_WAREHOUSE": str(build_file)}
+
+
+def typical(build_file: Path, *arguments: str) -> Measured:
+    """The median of several runs, of each figure by itself."""
+    runs = [dbt_run(build_file, *arguments) for _ in range(REPETITIONS)]
+    return Measured(*(median(values) for values in zip(*runs, strict=True)))
+
+
+def delivery_models(folder: Path) -> None:
+    empty, volume, tenfold = (folder / f"{name}.duckdb" for name in ("empty", "volume", "tenfold"))
+    with duckdb.connect(empty) as connection:
+        create_tables(connection)
+    start_up = typical(empty)
+    print(f"dbt run, empty raw tables (start-up): {start_up.wall:.1f} s, {start_up.cpu:.1f} s of CPU")
+
+    def beyond(what: str, measured: Measured, baseline: Measured = start_up) -> Measured:
+        beyond = Measured(measured.wall - baseline.wall, measured.cpu - baseline.cpu, measured.peak)
+        print(
+            f"dbt run, {what}: {measured.wall:.1f} s, beyond start-up {beyond.wall:.2f} s "
+            f"({beyond.cpu:.2f} s of CPU), peak {beyond.peak:.2f} GiB",
+            flush=True,
+        )
+        return beyond
+
+    History().load(volume)
+    full = beyond(f"{PULL_REQUESTS:,} pull requests", typical(volume))
+    History(10 * PULL_REQUESTS).load(tenfold)
+    tenfold_full = beyond(f"{10 * PULL_REQUESTS:,} pull requests", dbt_run(tenfold))
+    print(f"  {tenfold_full.wall / full.wall:.1f} times as long ({tenfold_full.cpu / full.cpu:.1f} times the CPU)")
