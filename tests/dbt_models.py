@@ -125,7 +125,11 @@ class Models:
         return {name: connection.sql(f"from marts.{name}").pl().to_dicts() for name in names}
 
 
-@cache
 def models(**variables: Any) -> Models:
-    """Those of the process: compiling takes about four seconds."""
-    return Models(variables)
+    """Those of the process with these variables: compiling takes about four seconds."""
+    return _models(json.dumps(variables, default=str, sort_keys=True))
+
+
+@cache
+def _models(variables: str) -> Models:
+    return Models(json.loads(variables))

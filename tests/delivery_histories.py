@@ -123,6 +123,7 @@ def deployments(draw, number: int, service: str, commits: list[Row]) -> tuple[Ro
         "commit_relation": draw(st.sampled_from([None, None, None, "new", "new", "same", "ancestor", "returned"])),
         "is_rollback": draw(st.sampled_from([None, None, None, False, True])),
         "is_hotfix": draw(st.sampled_from([None, None, False, True])),
+        "repairs_deployment_id": draw(st.sampled_from([None, None, None, f"{number // 2:03}", "unheard-of"])),
     }
     reached = draw(st.lists(st.sampled_from(commits), max_size=6, unique_by=lambda commit: commit["commit_sha"]))
     keys = {"source": row["source"], "deployment_id": row["deployment_id"]}
@@ -153,7 +154,7 @@ def incidents(draw, number: int, attempts: list[Row], commits: list[Row]) -> tup
         row["version"] = draw(st.sampled_from(VERSIONS))
     elif named == "commit_sha":
         row["commit_sha"] = draw(st.sampled_from(commits))["commit_sha"]
-    kinds = ["triggered", "acknowledged", "mitigated", "resolved", "reopened", "merged", "escalated"]
+    kinds = ["triggered", "acknowledged", "mitigated", "resolved", "reopened", "merged", "escalated", "hotfix"]
     log = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(-1, 8)), max_size=5))
     events = [
         {
@@ -170,13 +171,47 @@ def incidents(draw, number: int, attempts: list[Row], commits: list[Row]) -> tup
 
 
 @st.composite
+def operational_changes(draw, number: int, incidents: list[Row]) -> Row:
+    """One flag or CDN change at the time of an incident, which it may name."""
+    incident = draw(st.sampled_from(incidents))
+    return {
+        "source": draw(st.sampled_from(["pager", "pager", "flags"])),
+        "operational_change_id": f"o{number}",
+        "service": incident["service"],
+        "change_kind": draw(st.sampled_from(["flag_rollback", "cdn_invalidation", "flag_change"])),
+        "occurred_at": after(incident["started_at"], draw(st.integers(-1, 4))) + timedelta(seconds=100 + number),
+        "incident_id": draw(st.sampled_from([None, incident["incident_id"]])),
+    }
+
+
+def is_production(row: Row) -> bool:
+    return row["environment"] == "production" and row["status"] == "success"
+
+
+@st.composite
+def corrections(draw, number: int, successes: list[str], incidents: list[Row]) -> Row:
+    """One correction by hand; of two about one matter the later counts."""
+    verdicts = ["deployment_failed", "deployment_not_failed"]
+    verdict = draw(st.sampled_from(verdicts + ["incident_linked", "incident_not_linked"] * bool(incidents)))
+    row = {"corrected_at": START + number * STEP, "corrected_by_role": "release manager", "reason": "post-mortem"}
+    row["verdict"] = verdict
+    if verdict != "incident_not_linked":
+        row["deployment_key"] = draw(st.sampled_from(successes))
+    if verdict in ("incident_linked", "incident_not_linked"):
+        row["incident_key"] = "pager/" + draw(st.sampled_from(incidents))["incident_id"]
+    elif verdict == "deployment_failed":
+        row["cause"] = draw(st.sampled_from([None, "degradation"]))
+    return row
+
+
+@st.composite
 def histories(draw, most_deployments: int = 30) -> History:
     """Some services, two of them in one repository, one without reference data."""
     history: History = {
         name: []
         for name in (
             *("deployments", "changes", "deployment_changes", "pull_requests"),
-            *("builds", "incidents", "incident_events"),
+            *("builds", "incidents", "incident_events", "operational_changes", "corrections"),
         )
     }
     history |= {"services": SERVICES, "teams": TEAMS}
@@ -203,6 +238,11 @@ def histories(draw, most_deployments: int = 30) -> History:
         incident, events = draw(incidents(number, history["deployments"], history["changes"]))
         history["incidents"].append(incident)
         history["incident_events"] += events
+    for number in range(draw(st.integers(0, 4)) if history["incidents"] else 0):
+        history["operational_changes"].append(draw(operational_changes(number, history["incidents"])))
+    successes = [f"{row['source']}/{row['deployment_id']}" for row in history["deployments"] if is_production(row)]
+    for number in range(draw(st.integers(0, 3)) if successes else 0):
+        history["corrections"].append(draw(corrections(number, successes, history["incidents"])))
     # The last event on record, so that it is none of those whose kind is open to debate.
     watermark = after(START, STEPS + draw(st.integers(40, 80)))
     history["deployments"].append(
@@ -227,7 +267,7 @@ def with_corrections(draw) -> tuple[History, History, History]:
             elif fate == "corrected" and (correction := CORRECTED.get(name)):
                 second[name].append(row)
                 first[name][place] = row | correction(row)
-    for name in ("services", "teams"):
+    for name in ("services", "teams", "corrections"):
         second[name] = []
     return first, second, complete
 

@@ -21,6 +21,8 @@ BEGINNING, END = date(1900, 1, 1), date(9999, 12, 31)
 SEVERITIES = ("sev1", "sev2", "sev3", "sev4", "sev5")
 SEGMENTS = ("commit_to_merge", "merge_to_build", "build_to_deploy")
 INTERVALS = ("alert_to_acknowledge", "alert_to_mitigation", "mitigation_to_resolution", "alert_to_resolution")
+RECOVERY_MODES = ("flag_rollback", "cdn_invalidation", "safe_fallback", "rollback", "hotfix")
+STRENGTH = ("manual", "explicit", "inferred")
 PERIODS = ("day", "week", "month", "quarter")
 
 
@@ -87,6 +89,7 @@ class Delivery:
         self.raw = defaultdict(list, self.raw)
         self.as_of = self._as_of()
         self.ownerships = self._ownerships()
+        self.corrections = self._corrections()
         self.deployments = self._deployments()
         self.by_key = {deployment["deployment_key"]: deployment for deployment in self.deployments}
         self.shipped = self._shipped_commits()
@@ -149,6 +152,14 @@ class Delivery:
                 return Sparse(team=row["team"], component_kind=row["component_kind"])
         return Sparse()
 
+    def _corrections(self) -> dict[str, Row]:
+        """The correction in force of each deployment's failure and of each incident's link, by its key."""
+        in_force = {}
+        for row in sorted(self.raw["corrections"], key=lambda row: row["corrected_at"]):
+            about_incident = row["verdict"] in ("incident_linked", "incident_not_linked")
+            in_force[row["incident_key"] if about_incident else row["deployment_key"]] = row
+        return in_force
+
     # Deployments
 
     def _deployments(self) -> list[Row]:
@@ -175,6 +186,7 @@ class Delivery:
                 self._place(success, successes[:place])
             for place, success in enumerate(successes):
                 success["blamed_deployment_key"] = self._blamed(success, successes[:place])
+                success["names_what_it_repairs"] = self._named(success, successes[:place]) is not None
         return attempts
 
     def _place(self, success: Row, earlier: list[Row]) -> None:
@@ -198,11 +210,19 @@ class Delivery:
         if success["is_rollback"]:
             return self._blamed_by_rollback(success, earlier)
         if success["is_hotfix"]:
+            if named := self._named(success, earlier):
+                return named["deployment_key"]
             window = timedelta(days=self.vars["hotfix_blame_window_days"])
             planned = [other for other in earlier if not other["is_rollback"] and not other["is_hotfix"]]
             if planned and success["finished_at"] - planned[-1]["finished_at"] <= window:
                 return planned[-1]["deployment_key"]
         return None
+
+    @staticmethod
+    def _named(success: Row, earlier: list[Row]) -> Row | None:
+        """The earlier deployment that it says it repairs."""
+        names = (success["source"], success["repairs_deployment_id"])
+        return next((other for other in earlier if (other["source"], other["deployment_id"]) == names), None)
 
     def _blamed_by_rollback(self, success: Row, earlier: list[Row]) -> str | None:
         if not earlier:
@@ -263,6 +283,10 @@ class Delivery:
             change["deployed_on"] = deployment["deployed_on"]
             change["merged_at"] = (pull_request and pull_request["merged_at"]) or commit["merged_at"]
             change["start_basis"], change["started_at"] = self._start(commit, pull_request)
+            if self.vars["lead_time_start"] == "opened":
+                change["start_basis"], change["started_at"] = "opened", pull_request and pull_request["created_at"]
+            elif self.vars["lead_time_start"] == "merged":
+                change["start_basis"], change["started_at"] = "merged", change["merged_at"]
             merges = {commit["merge_commit_sha"], pull_request and pull_request["merge_commit_sha"]} - {None}
             change["built_at"] = self._built_at(commits, commit, merges, change, deployment)
             change |= self.owner(change["service"], change["deployed_on"])
@@ -328,7 +352,9 @@ class Delivery:
                 if changes
                 else False
             )
-            deployment["is_remediation"] = self._reverts_what_was_shipped(deployment)
+            deployment["is_remediation"] = bool(deployment["names_what_it_repairs"]) or self._reverts_what_was_shipped(
+                deployment
+            )
             deployment["is_unplanned"] = any(deployment[f"is_{kind}"] for kind in ("rollback", "hotfix", "remediation"))
         for change in self.changes:
             self._add_spans(change, self.by_key[change["deployment_key"]]["is_bulk_import"])
@@ -355,7 +381,9 @@ class Delivery:
         started, merged = change["started_at"], change["merged_at"]
         built, deployed = change["built_at"], change["deployed_at"]
         change["is_bulk_import"] = is_bulk_import
-        change["is_clock_skew"] = started > deployed or (merged is not None and started > merged)
+        change["is_clock_skew"] = started is not None and (
+            started > deployed or (merged is not None and started > merged)
+        )
         if is_bulk_import:
             return
         change["lead_time_hours"] = hours(started, deployed)
@@ -396,110 +424,144 @@ class Delivery:
                 start, end = (incident[f"{ends[end]}_at"] for end in interval.split("_to_"))
                 incident[f"{interval}_hours"] = hours(start, end)
             incident["link_exclusion"] = self._exclusion(incident)
-            deployment, incident["link_basis"] = self._link(incident)
-            incident["deployment_key"] = deployment and deployment["deployment_key"]
-            if deployment:
-                incident["attribution"] = "inferred" if incident["link_basis"] == "latest_deployment" else "explicit"
+            candidates, incident["link_basis"] = self._link(incident)
+            if candidates:
+                incident["deployment_key"] = candidates[-1]["deployment_key"]
+                incident["candidate_deployments"] = len(candidates)
+                known = incident["link_basis"] != "latest_deployment"
+                incident["attribution"] = "explicit" if known else "inferred"
+                if incident["link_basis"] == "correction":
+                    incident["attribution"] = "manual"
+                levels = ("high", "medium", "low")
+                incident["link_confidence"] = levels[(not known) + (len(candidates) > 1)]
+            incident["recovery_mode"] = self._recovery_mode(incident, log)
             incident |= self.owner(incident["service"], incident["started_on"])
             incidents.append(incident)
         return incidents
 
     def _exclusion(self, incident: Row) -> str | None:
-        if incident["is_false_positive"]:
-            return "false_positive"
-        if incident["is_third_party"]:
-            return "third_party"
-        if incident["is_change_related"] is False:
-            return "not_change_related"
+        """Why it speaks against no deployment."""
+        if correction := self.corrections.get(incident["incident_key"]):
+            return "corrected" if correction["verdict"] == "incident_not_linked" else None
         lowest = SEVERITIES.index(self.vars["incident_lowest_severity"])
-        if incident["severity"] and SEVERITIES.index(incident["severity"]) > lowest:
-            return "low_severity"
-        return None
+        reasons = {
+            "merged": incident["is_merged"],
+            "false_positive": incident["is_false_positive"],
+            "third_party": incident["is_third_party"],
+            "not_change_related": incident["is_change_related"] is False,
+            "low_severity": incident["severity"] and SEVERITIES.index(incident["severity"]) > lowest,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
 
     def _boundary(self, deployment: Row) -> datetime:
         if self.vars["incident_link_boundary"] == "finished":
             return deployment["finished_at"]
         return deployment["started_at"] or deployment["finished_at"]
 
-    def _link(self, incident: Row) -> tuple[Row | None, str | None]:
+    def _link(self, incident: Row) -> tuple[list[Row], str | None]:
+        """The deployments that it may belong to, the last of them the one that it does, and what that rests on."""
         if incident["link_exclusion"]:
-            return None, None
+            return [], None
+        if correction := self.corrections.get(incident["incident_key"]):
+            return [self.by_key[correction["deployment_key"]]], "correction"
         successes = [
             deployment
             for deployment in self.deployments
             if deployment["is_success"] and deployment["service"] == incident["service"]
         ]
+        successes.sort(key=lambda deployment: (self._boundary(deployment), deployment["production_sequence"]))
         before = [deployment for deployment in successes if self._boundary(deployment) < incident["started_at"]]
-
-        def latest(deployments: list[Row]) -> Row:
-            return max(deployments, key=lambda d: (self._boundary(d), d["production_sequence"]))
-
-        if incident["deployment_id"]:
-            named = [d for d in successes if d["deployment_id"] == incident["deployment_id"]]
-            if named:
-                return latest(named), "deployment_id"
-        for name in ("version", "commit_sha"):
-            named = [d for d in before if incident[name] and d[name] == incident[name]]
-            if named:
-                return latest(named), name
+        for name, among in (("deployment_id", successes), ("version", before), ("commit_sha", before)):
+            if named := [d for d in among if incident[name] and d[name] == incident[name]]:
+                return named, name
         window = self.vars["incident_link_window_hours"]
-        if not before or window == 0:
-            return None, None
-        found = latest(before)
-        if window is not None and incident["started_at"] - self._boundary(found) > timedelta(hours=window):
-            return None, None
-        return found, "latest_deployment"
+        if window == 0:
+            return [], None
+        if window is not None:
+            before = [d for d in before if incident["started_at"] - self._boundary(d) <= timedelta(hours=window)]
+        return before, "latest_deployment" if before else None
+
+    def _recovery_mode(self, incident: Row, log: list[Row]) -> str | None:
+        """What was done last before users no longer suffered."""
+        ended_at = incident["mitigated_at"] or incident["resolved_at"]
+        actions = [(event["occurred_at"], event["event_type"]) for event in log]
+        for change in self.raw["operational_changes"]:
+            names_it = (change["source"], change["incident_id"]) == (incident["source"], incident["incident_id"])
+            fell_into_it = change["incident_id"] is None and change["service"] == incident["service"] and ended_at
+            if names_it or fell_into_it:
+                actions.append((change["occurred_at"], change["change_kind"]))
+        for deployment in self.deployments:
+            if incident["deployment_key"] and deployment["blamed_deployment_key"] == incident["deployment_key"]:
+                actions.append((deployment["finished_at"], "rollback" if deployment["is_rollback"] else "hotfix"))
+        done = [
+            (time, kind)
+            for time, kind in actions
+            if kind in RECOVERY_MODES and incident["started_at"] <= time <= (ended_at or time)
+        ]
+        return max(done, key=lambda action: (action[0], -RECOVERY_MODES.index(action[1])), default=(None, None))[1]
 
     def _evidence(self) -> list[Row]:
-        """One piece of evidence that a deployment failed."""
+        """One piece of evidence that a deployment failed; none against one that a correction acquits."""
         pieces = []
         for blaming in self.deployments:
-            blamed = self.by_key.get(blaming["blamed_deployment_key"])
-            if blamed:
+            if blamed := self.by_key.get(blaming["blamed_deployment_key"]):
+                explicit = blaming["marked_rollback"] if blaming["is_rollback"] else blaming["names_what_it_repairs"]
                 pieces.append(
                     Sparse(
                         deployment_key=blamed["deployment_key"],
                         cause="rollback" if blaming["is_rollback"] else "hotfix",
                         evidence_key=blaming["deployment_key"],
                         evidence_at=blaming["finished_at"],
-                        attribution="explicit"
-                        if blaming["is_rollback"] and blaming["marked_rollback"]
-                        else "inferred",
-                        failed_at=blamed["finished_at"],
+                        attribution="explicit" if explicit else "inferred",
                     )
                 )
         repairs: dict[str, list[datetime]] = defaultdict(list)
         for piece in pieces:
             repairs[piece["deployment_key"]].append(piece["evidence_at"])
-        for piece in pieces:
-            piece["recovered_at"] = self._first_at_or_after(piece["failed_at"], repairs[piece["deployment_key"]])
-        for incident in self.incidents:
-            blamed = self.by_key.get(incident["deployment_key"])
-            if not blamed:
-                continue
-            failed_at = max(blamed["finished_at"], incident["started_at"])
-            ends = [incident["resolved_at"]]
-            if self.vars["recovery_end"] == "first_repair":
-                ends += [incident["mitigated_at"], *repairs[blamed["deployment_key"]]]
-            start = {"failure": failed_at, "deployment_finished": blamed["finished_at"]}.get(
-                self.vars["recovery_start"], incident["started_at"]
-            )
-            pieces.append(
-                Sparse(
-                    deployment_key=blamed["deployment_key"],
-                    cause="incident",
-                    evidence_key=incident["incident_key"],
-                    evidence_at=incident["started_at"],
-                    attribution=incident["attribution"],
-                    failed_at=start,
-                    recovered_at=self._first_at_or_after(start, ends),
+        for correction in self.corrections.values():
+            if correction["verdict"] == "deployment_failed":
+                blamed = self.by_key[correction["deployment_key"]]
+                pieces.append(
+                    Sparse(
+                        deployment_key=blamed["deployment_key"],
+                        cause=correction["cause"] or "incident",
+                        evidence_key="correction",
+                        evidence_at=blamed["finished_at"],
+                        attribution="manual",
+                    )
                 )
-            )
-        return [piece for piece in pieces if piece["cause"] in self.vars["failure_causes"]]
+        for piece in pieces:
+            finished_at = self.by_key[piece["deployment_key"]]["finished_at"]
+            ends = repairs[piece["deployment_key"]] if self.vars["recovery_end"] == "first_repair" else []
+            piece["failed_at"] = piece["recovery_started_at"] = finished_at
+            piece["recovered_at"] = min((time for time in ends if time >= finished_at), default=None)
+        for incident in self.incidents:
+            if blamed := self.by_key.get(incident["deployment_key"]):
+                pieces.append(self._evidence_of_incident(incident, blamed, repairs[blamed["deployment_key"]]))
+        verdicts = {key: correction["verdict"] for key, correction in self.corrections.items()}
+        return [piece for piece in pieces if verdicts.get(piece["deployment_key"]) != "deployment_not_failed"]
 
-    @staticmethod
-    def _first_at_or_after(moment: datetime, times: Iterable[datetime | None]) -> datetime | None:
-        return min((time for time in times if time and time >= moment), default=None)
+    def _evidence_of_incident(self, incident: Row, blamed: Row, repairs: list[datetime]) -> Row:
+        failed_at = max(blamed["finished_at"], incident["started_at"])
+        starts = {
+            "failure": failed_at,
+            "deployment_finished": blamed["finished_at"],
+            "incident_started": incident["started_at"],
+        }
+        ends = [incident["resolved_at"]]
+        if self.vars["recovery_end"] == "first_repair":
+            # A repair before the failure repaired another; an incident may have ended before the deployment did.
+            ends += [incident["mitigated_at"], *(time for time in repairs if time >= failed_at)]
+        return Sparse(
+            deployment_key=blamed["deployment_key"],
+            cause="incident",
+            evidence_key=incident["incident_key"],
+            evidence_at=incident["started_at"],
+            attribution=incident["attribution"],
+            failed_at=failed_at,
+            recovery_started_at=starts[self.vars["recovery_start"]],
+            recovered_at=min((time for time in ends if time), default=None),
+        )
 
     def _failures(self) -> list[Row]:
         groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
@@ -509,6 +571,7 @@ class Delivery:
         for (key, cause), pieces in groups.items():
             deployment = self.by_key[key]
             failed_at = min(piece["failed_at"] for piece in pieces)
+            recovery_started_at = min(piece["recovery_started_at"] for piece in pieces)
             ends = [piece["recovered_at"] for piece in pieces]
             recovered_at = None if None in ends else max(ends)
             failures.append(
@@ -519,10 +582,12 @@ class Delivery:
                     deployed_on=deployment["deployed_on"],
                     first_evidence_key=min(pieces, key=lambda p: (p["evidence_at"], p["evidence_key"]))["evidence_key"],
                     pieces_of_evidence=len(pieces),
-                    attribution=min(piece["attribution"] for piece in pieces),
+                    attribution=min((piece["attribution"] for piece in pieces), key=STRENGTH.index),
+                    is_counted=cause in self.vars["failure_causes"],
                     failed_at=failed_at,
+                    recovery_started_at=recovery_started_at,
                     recovered_at=recovered_at,
-                    recovery_hours=hours(failed_at, recovered_at),
+                    recovery_hours=hours(recovery_started_at, recovered_at),
                     **self.owner(deployment["service"], deployment["deployed_on"]),
                 )
             )
@@ -531,14 +596,36 @@ class Delivery:
     def _add_failures(self) -> None:
         for deployment in self.deployments:
             causes = {f["cause"]: f for f in self.failures if f["deployment_key"] == deployment["deployment_key"]}
-            for cause in ("incident", "rollback", "hotfix"):
+            for cause in ("incident", "rollback", "hotfix", "degradation"):
                 deployment[f"failed_by_{cause}"] = cause in causes
-            deployment["incidents"] = causes["incident"]["pieces_of_evidence"] if "incident" in causes else 0
-            deployment["is_failed"] = bool(causes)
-            decisive = causes.get("incident") or next(iter(causes.values()), Sparse())
-            for name in ("failed_at", "recovered_at", "recovery_hours"):
+            deployment["incidents"] = sum(
+                incident["deployment_key"] == deployment["deployment_key"] for incident in self.incidents
+            )
+            counted = {cause: failure for cause, failure in causes.items() if failure["is_counted"]}
+            deployment["is_failed"] = bool(counted)
+            decisive = counted.get("incident") or next(iter(counted.values()), Sparse())
+            for name in ("failed_at", "recovery_started_at", "recovered_at", "recovery_hours"):
                 deployment[name] = decisive[name]
+            self._add_verdict(deployment, counted)
             deployment |= self.owner(deployment["service"], deployment["deployed_on"])
+
+    def longest_window(self) -> timedelta:
+        """How long something may still speak against a deployment."""
+        hours = self.vars["incident_link_window_hours"] or 0
+        return max(timedelta(hours=hours), timedelta(days=self.vars["hotfix_blame_window_days"]))
+
+    def _add_verdict(self, deployment: Row, counted: dict[str, Row]) -> None:
+        if not deployment["is_success"]:
+            return
+        correction = self.corrections.get(deployment["deployment_key"])
+        if counted:
+            deployment["verdict"] = "failed"
+            deployment["verdict_attribution"] = min((f["attribution"] for f in counted.values()), key=STRENGTH.index)
+        elif correction and correction["verdict"] == "deployment_not_failed":
+            deployment["verdict"], deployment["verdict_attribution"] = "not_failed", "manual"
+        else:
+            is_pending = self.as_of < deployment["finished_at"] + self.longest_window()
+            deployment["verdict"] = "pending" if is_pending else "not_failed"
 
     # Pull requests
 
@@ -687,11 +774,8 @@ class Delivery:
     ) -> Row:
         row = Sparse()
         closing = self.midnight(end)
-        windows = [timedelta(days=self.vars["hotfix_blame_window_days"])]
-        if self.vars["incident_link_window_hours"] is not None:
-            windows.append(timedelta(hours=self.vars["incident_link_window_hours"]))
         row["is_complete"] = closing <= self.as_of
-        row["is_provisional"] = self.as_of < closing + max(windows)
+        row["is_provisional"] = self.as_of < closing + self.longest_window()
         elapsed = end if row["is_complete"] else self.day(self.as_of) + timedelta(days=1)
         row["calendar_days"] = (elapsed - start).days
 
@@ -725,7 +809,7 @@ class Delivery:
         recoveries = [success["recovery_hours"] for success in failed if success["recovery_hours"] is not None]
         row["failed_deployments"] = len(failed)
         self._add_rate(row, "change_failure_rate", len(failed), len(successes))
-        known = {f["deployment_key"] for f in self.failures if f["attribution"] in ("manual", "explicit")}
+        known = {f["deployment_key"] for f in self.failures if f["is_counted"] and f["attribution"] != "inferred"}
         row["evidenced_failed_deployments"] = sum(success["deployment_key"] in known for success in failed)
         self._add_rate(
             row, "evidenced_change_failure_rate", row["evidenced_failed_deployments"], row["deployments"]
