@@ -20,6 +20,12 @@
     'frequency_deployments': 'frequency_deployments',
     'attempts': '(deployments + failed_attempts)'
 }[var('reported_failure_denominator')] -%}
+{%- set banded = {
+    'deployment_frequency': 'deployments_per_day',
+    'lead_time': 'lead_time_median_hours',
+    'change_failure_rate': 'change_failure_rate',
+    'recovery': 'recovery_median_hours'
+} -%}
 {%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
 
 with as_of as (
@@ -70,7 +76,7 @@ deployments as (
         count(*) filter (where is_unplanned) as unplanned_deployments,
         count(*) filter (where is_failed_attempt) as failed_attempts,
         count(*) filter (where is_failed) as failed_deployments,
-        count(*) filter (where is_evidenced) as evidenced_failed_deployments,
+        count(*) filter (where is_failed and verdict_attribution <> 'inferred') as evidenced_failed_deployments,
         count(recovery_hours) as recovered_deployments,
         {{ distribution('recovery', 'recovery_hours') }},
         count(*) filter (where changes > 0) as shipping_deployments,
@@ -82,9 +88,6 @@ deployments as (
     from (
         select
             *,
-            deployment_key in (
-                select deployment_key from {{ ref('fct_deployment_failures') }} where attribution <> 'inferred'
-            ) as is_evidenced,
             {% if var('frequency_counts_rollbacks_and_redeploys') -%}
             true as is_counted
             {%- else -%}
@@ -241,100 +244,164 @@ joined as (
             and periods.last_day < services.valid_to
     {%- endif %}
 
+),
+
+{%- set is_judged = period != 'day' -%}
+{%- set is_banded = period in ('month', 'quarter') %}
+figures as (
+
+    select
+        {{ period }},
+        team,
+        {% if by == 'service' -%}
+        service,
+        component_kind,
+        {% endif -%}
+        is_complete,
+        is_provisional,
+        cast(calendar_days as bigint) as calendar_days,
+
+        deployments,
+        frequency_deployments,
+        {{ ratio('frequency_deployments', 'calendar_days') }} as deployments_per_day,
+        deployment_days,
+        rollbacks,
+        redeploys,
+        hotfixes,
+        unplanned_deployments,
+        {{ rate('rework_rate', 'unplanned_deployments', 'deployments') }},
+        failed_attempts,
+
+        changes,
+        shipping_deployments,
+        changes_per_deployment_median,
+        lines_changed_deployments,
+        lines_changed_per_deployment_median,
+        lead_time_changes,
+        lead_time_median_hours,
+        lead_time_p90_hours,
+        lead_time_mean_hours,
+        covered_changes,
+        {{ ratio('covered_changes', 'changes') }} as lead_time_coverage_rate,
+        {%- for segment in segments %}
+        {{ segment }}_changes,
+        {{ segment }}_median_hours,
+        {%- endfor %}
+        verified_deployments,
+        deploy_to_success_median_hours,
+        fully_covered_changes,
+        {%- for segment in segments %}
+        {{ segment }}_total_hours,
+        {%- endfor %}
+        case
+            {%- for segment in segments %}
+            when slowest_total_hours = {{ segment }}_total_hours then '{{ segment }}'
+            {%- endfor %}
+        end as slowest_segment,
+        {{ ratio('slowest_total_hours', '(' ~ segments | join('_total_hours + ') ~ '_total_hours)') }}
+        as slowest_segment_share,
+
+        failed_deployments,
+        {{ rate('change_failure_rate', 'failed_deployments', 'deployments') }},
+        evidenced_failed_deployments,
+        {{ rate('evidenced_change_failure_rate', 'evidenced_failed_deployments', 'deployments') }},
+        recovered_deployments,
+        recovery_median_hours,
+        recovery_p90_hours,
+        recovery_mean_hours,
+
+        incidents,
+        linked_incidents,
+        {{ rate('linked_incident_rate', 'linked_incidents', 'incidents') }},
+        {%- for interval in intervals %}
+        {{ interval }}_incidents,
+        {{ interval }}_median_hours,
+        {{ interval }}_p90_hours,
+        {{ interval }}_mean_hours,
+        {%- endfor %}
+        resolved_incidents,
+        mttr_hours,
+        mttr_median_hours,
+        mttr_p90_hours,
+
+        builds,
+        successful_builds,
+        build_median_minutes,
+        build_p90_minutes,
+        built_commits,
+        flaky_builds,
+        {{ rate('flaky_build_rate', 'flaky_builds', 'built_commits') }},
+
+        lcp_page_views,
+        good_lcp_page_views,
+        {{ ratio('good_lcp_page_views', 'lcp_page_views') }} as good_lcp_rate,
+
+        '{{ var("profile") }}' as reported_profile,
+        {{ ratio(reported_frequency, 'calendar_days') }} as reported_deployments_per_day,
+        lead_time_{{ statistic }}_hours as reported_lead_time_hours,
+        {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
+        recovery_{{ statistic }}_hours as reported_recovery_hours
+    from joined
+
 )
+{%- if is_judged %},
+
+trends as (
+
+    {{ trends('figures', period, by) }}
+
+),
+
+verdicts as (
+
+    select
+        {{ by }},
+        {{ period }},
+        {%- for each in trend_metrics() %}
+        max(case when metric = '{{ each.metric }}' then verdict end) as {{ each.name }}_trend{{ ',' if not loop.last }}
+        {%- endfor %}
+    from trends
+    group by all
+
+)
+{%- endif %}
+{%- if is_banded %},
+
+bands as (
+
+    select
+        figures.{{ by }},
+        figures.{{ period }},
+        {%- for name, value in banded.items() %}
+        {{ dora_band(name, 'figures.' ~ value) }} as {{ name }}_dora_band{{ ',' if not loop.last }}
+        {%- endfor %}
+    from figures
+    left join {{ ref('dora_bands') }} as dora on dora.report_year = {{ var('dora_report_year') }}
+    group by all
+
+)
+{%- endif %}
 
 select
-    {{ period }},
-    team,
-    {% if by == 'service' -%}
-    service,
-    component_kind,
-    {% endif -%}
-    is_complete,
-    is_provisional,
-    cast(calendar_days as bigint) as calendar_days,
-
-    deployments,
-    frequency_deployments,
-    {{ ratio('frequency_deployments', 'calendar_days') }} as deployments_per_day,
-    deployment_days,
-    rollbacks,
-    redeploys,
-    hotfixes,
-    unplanned_deployments,
-    {{ rate('rework_rate', 'unplanned_deployments', 'deployments') }},
-    failed_attempts,
-
-    changes,
-    shipping_deployments,
-    changes_per_deployment_median,
-    lines_changed_deployments,
-    lines_changed_per_deployment_median,
-    lead_time_changes,
-    lead_time_median_hours,
-    lead_time_p90_hours,
-    lead_time_mean_hours,
-    covered_changes,
-    {{ ratio('covered_changes', 'changes') }} as lead_time_coverage_rate,
-    {%- for segment in segments %}
-    {{ segment }}_changes,
-    {{ segment }}_median_hours,
+    figures.*
+    {%- if is_judged %},
+    {%- for each in trend_metrics() %}
+    verdicts.{{ each.name }}_trend{{ ',' if not loop.last }}
     {%- endfor %}
-    verified_deployments,
-    deploy_to_success_median_hours,
-    fully_covered_changes,
-    {%- for segment in segments %}
-    {{ segment }}_total_hours,
+    {%- endif %}
+    {%- if is_banded %},
+    cast({{ var('dora_report_year') }} as bigint) as dora_report_year,
+    {%- for name in banded %}
+    bands.{{ name }}_dora_band{{ ',' if not loop.last }}
     {%- endfor %}
-    case
-        {%- for segment in segments %}
-        when slowest_total_hours = {{ segment }}_total_hours then '{{ segment }}'
-        {%- endfor %}
-    end as slowest_segment,
-    {{ ratio('slowest_total_hours', '(' ~ segments | join('_total_hours + ') ~ '_total_hours)') }}
-    as slowest_segment_share,
-
-    failed_deployments,
-    {{ rate('change_failure_rate', 'failed_deployments', 'deployments') }},
-    evidenced_failed_deployments,
-    {{ rate('evidenced_change_failure_rate', 'evidenced_failed_deployments', 'deployments') }},
-    recovered_deployments,
-    recovery_median_hours,
-    recovery_p90_hours,
-    recovery_mean_hours,
-
-    incidents,
-    linked_incidents,
-    {{ rate('linked_incident_rate', 'linked_incidents', 'incidents') }},
-    {%- for interval in intervals %}
-    {{ interval }}_incidents,
-    {{ interval }}_median_hours,
-    {{ interval }}_p90_hours,
-    {{ interval }}_mean_hours,
-    {%- endfor %}
-    resolved_incidents,
-    mttr_hours,
-    mttr_median_hours,
-    mttr_p90_hours,
-
-    builds,
-    successful_builds,
-    build_median_minutes,
-    build_p90_minutes,
-    built_commits,
-    flaky_builds,
-    {{ rate('flaky_build_rate', 'flaky_builds', 'built_commits') }},
-
-    lcp_page_views,
-    good_lcp_page_views,
-    {{ ratio('good_lcp_page_views', 'lcp_page_views') }} as good_lcp_rate,
-
-    '{{ var("profile") }}' as reported_profile,
-    {{ ratio(reported_frequency, 'calendar_days') }} as reported_deployments_per_day,
-    lead_time_{{ statistic }}_hours as reported_lead_time_hours,
-    {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
-    recovery_{{ statistic }}_hours as reported_recovery_hours
-from joined
+    {%- endif %}
+from figures
+{%- if is_judged %}
+left join verdicts on figures.{{ by }} = verdicts.{{ by }} and figures.{{ period }} = verdicts.{{ period }}
+{%- endif %}
+{%- if is_banded %}
+left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = bands.{{ period }}
+{%- endif %}
 
 {%- endmacro %}
 
@@ -352,4 +419,22 @@ from joined
     {{ ratio(hits, n) }} as {{ name }},
     {{ wilson_low(hits, n) }} as {{ name }}_low,
     {{ wilson_high(hits, n) }} as {{ name }}_high
+{%- endmacro %}
+
+
+{# The bands that a value fits into, best first; NULL if none. #}
+{% macro dora_band(name, value) -%}
+    nullif(concat_ws(
+        ' or ',
+        {%- for band in ['elite', 'high', 'medium', 'low'] %}
+        max(case
+            when
+                dora.metric = '{{ name if name != "recovery" else "recovery_time" }}'
+                and dora.band = '{{ band }}'
+                and {{ value }} >= coalesce(dora.lowest, {{ value }})
+                and not coalesce({{ value }} >= dora.highest, false)
+                then dora.band
+        end){{ ',' if not loop.last }}
+        {%- endfor %}
+    ), '')
 {%- endmacro %}

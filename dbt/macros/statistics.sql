@@ -27,12 +27,16 @@
 {%- endmacro %}
 
 {% macro wilson_bound(hits, n, sign) -%}
-    {%- set z = 1.959963984540054 -%}
     round(
         (
-            {{ hits }} + {{ z * z / 2 }}
-            {{ sign }} {{ z }} * sqrt({{ ratio(hits ~ ' * (' ~ n ~ ' - ' ~ hits ~ ')', n) }} + {{ z * z / 4 }})
-        ) / ({{ n }} + {{ z * z }}),
+            {{ hits }} + {{ z_squared() }} / 2
+            {{ sign }} sqrt({{ z_squared() }} * {{ ratio(hits ~ ' * (' ~ n ~ ' - ' ~ hits ~ ')', n) }}
+            + {{ z_squared() }} * {{ z_squared() }} / 4)
+        ) / ({{ n }} + {{ z_squared() }}),
         9
     )
 {%- endmacro %}
+
+
+{# Of the normal distribution, two-sided 95 %. #}
+{% macro z_squared() %}3.841458820694124{% endmacro %}

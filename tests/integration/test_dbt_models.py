@@ -21,6 +21,8 @@ MARTS = {
     "delivery_monthly",
     "delivery_quarterly",
     "team_delivery_monthly",
+    "monthly_trends",
+    "dora_bands",
     "web_vitals_daily",
 }
 

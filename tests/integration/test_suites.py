@@ -187,6 +187,23 @@ DAMAGE = {
         "delivery_quarterly",
         "sums_are_those_of_the_days",
     ),
+    "update marts.monthly_trends set value = value + 1 where metric = 'deployments_per_day'": (
+        "monthly_trends",
+        "verdicts_are_those_of_delivery_monthly",
+    ),
+    "update marts.monthly_trends set baseline_mean = 1 where verdict = 'baselining'": (
+        "monthly_trends",
+        "a_verdict_follows_from_the_limits",
+    ),
+    "update marts.monthly_trends set is_trade = true where metric = 'mttr_hours'": (
+        "monthly_trends",
+        "a_trade_is_an_improvement_beside_a_worse_pair",
+    ),
+    "update marts.dora_bands set lowest = highest where highest is not null": ("dora_bands", "a_band_has_an_end"),
+    "delete from marts.dora_bands where report_year = 2018": (
+        "dora_bands",
+        "every_band_in_the_reference_data_is_here",
+    ),
     "delete from marts.web_vitals_daily where day = (select min(day) from marts.web_vitals_daily)": (
         "web_vitals_daily",
         "every_measurement_in_raw_is_counted_once",

@@ -1,0 +1,9 @@
+select
+    report_year,
+    metric,
+    band,
+    lowest,
+    highest,
+    stated,
+    caveat
+from {{ ref('stg_dora_bands') }}
