@@ -15,9 +15,11 @@ START = datetime(2025, 2, 24)
 STEP = timedelta(hours=3)
 STEPS = 8 * 70
 
+PATHS = "api/** shared/*.ts"
+FILES = ("api/a/b.ts", "api/c.ts", "shared/d.ts", "shared/e/f.ts", "web/g.ts")
 SERVICES: list[Row] = [
     {"service": "web", "team": "front", "component_kind": "frontend", "repository": "mono"},
-    {"service": "api", "team": "front", "component_kind": "node_service", "repository": "mono"},
+    {"service": "api", "team": "front", "component_kind": "node_service", "repository": "mono", "paths": PATHS},
     {"service": "mail", "team": "front", "component_kind": "worker", "repository": "mail"},
     {"service": "mail", "team": "back", "component_kind": "worker", "repository": "mail"},
 ]
@@ -79,8 +81,8 @@ def pull_requests(draw, repository: str, number: int) -> tuple[list[Row], list[R
     record["first_review_at"] = after(created_at, draw(st.sampled_from([None, -1, 1, 3])))
     record["author_key"] = draw(st.sampled_from(AUTHORS))
     if kind != "unmerged":
-        # The source's clock and the repository's differ by a second.
-        record["merged_at"] = merged_at + timedelta(seconds=draw(st.integers(0, 1)))
+        # The clocks of source and repository may differ; where places are known, merges are in their order.
+        record["merged_at"] = merged_at + timedelta(seconds=draw(st.integers(0, 1)) if repository == "stray" else 0)
         record["merge_commit_sha"] = commits[-1 if kind == "rebase" else 0]["commit_sha"]
         record["merge_method"] = draw(st.sampled_from([kind, kind, None]))
     return commits, [record]
@@ -109,7 +111,9 @@ def deployments(draw, number: int, service: str, commits: list[Row]) -> tuple[Ro
     status = draw(st.sampled_from(["success"] * 8 + ["failure", "cancelled", "in_progress"]))
     finished_at = after(START, draw(steps))
     # The record may begin with the attempt's end.
-    started_at = after(finished_at, -length) if (length := draw(st.sampled_from([None, 0, 0, 1, 2]))) is not None else None
+    started_at = (
+        after(finished_at, -length) if (length := draw(st.sampled_from([None, 0, 0, 1, 2]))) is not None else None
+    )
     row = {
         "source": draw(st.sampled_from(["git", "git", "git", "other"])) if service == "stray" else "git",
         "deployment_id": f"{number:03}",
@@ -125,7 +129,12 @@ def deployments(draw, number: int, service: str, commits: list[Row]) -> tuple[Ro
         "is_hotfix": draw(st.sampled_from([None, None, False, True])),
         "repairs_deployment_id": draw(st.sampled_from([None, None, None, f"{number // 2:03}", "unheard-of"])),
     }
-    reached = draw(st.lists(st.sampled_from(commits), max_size=6, unique_by=lambda commit: commit["commit_sha"]))
+    on_line = {c["commit_sha"]: c["mainline_position"] for c in commits if c["commit_sha"] == c.get("merge_commit_sha")}
+    if place := on_line.get(row["commit_sha"]):
+        # It holds what was merged by then, so that some commits are listed more than once.
+        reached = [commit for commit in commits if (commit["mainline_position"] or STEPS) <= place]
+    else:
+        reached = draw(st.lists(st.sampled_from(commits), max_size=6, unique_by=lambda commit: commit["commit_sha"]))
     keys = {"source": row["source"], "deployment_id": row["deployment_id"]}
     return row, [keys | {"commit_sha": commit["commit_sha"]} for commit in reached]
 
@@ -210,7 +219,7 @@ def histories(draw, most_deployments: int = 30) -> History:
     history: History = {
         name: []
         for name in (
-            *("deployments", "changes", "deployment_changes", "pull_requests"),
+            *("deployments", "changes", "change_paths", "deployment_changes", "pull_requests"),
             *("builds", "incidents", "incident_events", "operational_changes", "corrections"),
         )
     }
@@ -221,11 +230,21 @@ def histories(draw, most_deployments: int = 30) -> History:
             brought, records = draw(pull_requests(repository, number))
             commits += brought
             history["pull_requests"] += records
+        # Places on the first-parent line, unknown in one repository.
+        line = sorted({(commit["merged_at"], commit["merge_commit_sha"]) for commit in commits if commit["merged_at"]})
+        for commit in commits:
+            is_on_line = repository != "stray" and commit["merged_at"]
+            moment = (commit["merged_at"], commit.get("merge_commit_sha"))
+            commit["mainline_position"] = line.index(moment) + 1 if is_on_line else None
         # A revert names a commit of its repository.
         for commit in commits[1:]:
             if draw(rarely):
                 commit |= {"is_revert": True, "reverts_commit_sha": draw(st.sampled_from(commits))["commit_sha"]}
         history["changes"] += commits
+        for commit in commits:
+            files = draw(st.lists(st.sampled_from(FILES), min_size=1, max_size=2, unique=True))
+            keys = {"source": "git", "commit_sha": commit["commit_sha"]}
+            history["change_paths"] += [keys | {"path": file} for file in files]
     for number in range(draw(st.integers(0, 12))):
         history["builds"].append(draw(builds(number, history["changes"])))
     for number in range(draw(st.integers(1, most_deployments))):

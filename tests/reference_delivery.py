@@ -7,6 +7,7 @@ a row leaves out is None.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +22,12 @@ BEGINNING, END = date(1900, 1, 1), date(9999, 12, 31)
 SEVERITIES = ("sev1", "sev2", "sev3", "sev4", "sev5")
 SEGMENTS = ("commit_to_merge", "merge_to_build", "build_to_deploy")
 INTERVALS = ("alert_to_acknowledge", "alert_to_mitigation", "mitigation_to_resolution", "alert_to_resolution")
+MOMENTS = {
+    "alert": "alert_at",
+    "acknowledge": "acknowledged_at",
+    "mitigation": "mitigated_at",
+    "resolution": "resolved_at",
+}
 RECOVERY_MODES = ("flag_rollback", "cdn_invalidation", "safe_fallback", "rollback", "hotfix")
 STRENGTH = ("manual", "explicit", "inferred")
 PERIODS = ("day", "week", "month", "quarter")
@@ -57,6 +64,13 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 def mean(values: Iterable[float]) -> float | None:
     values = list(values)
     return sum(values) / len(values) if values else None
+
+
+def matches(rule: str, file: str) -> bool:
+    """A glob: * within a folder, ** across folders."""
+    parts = re.split(r"(\*\*/?|\*)", rule)
+    meaning = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*"}
+    return re.fullmatch("".join(meaning.get(part, re.escape(part)) for part in parts), file) is not None
 
 
 def spread(values: list[float]) -> dict[str, float | None]:
@@ -257,7 +271,7 @@ class Delivery:
         return [
             Sparse(service=service, commit_sha=sha, source=source, deployment_key=key)
             for (service, sha), (sequence, key, source) in first.items()
-            if sequence > 1 or ships_all
+            if (sequence > 1 or ships_all) and self._touches(source, sha, self.by_key[key])
         ]
 
     def _pull_request_of(self, commit: Row) -> Row | None:
@@ -272,9 +286,9 @@ class Delivery:
         changes = []
         for shipped in self.shipped:
             commit = commits.get((shipped["source"], shipped["commit_sha"]))
+            deployment = self.by_key[shipped["deployment_key"]]
             if commit is None or commit["is_merge"]:
                 continue
-            deployment = self.by_key[shipped["deployment_key"]]
             pull_request = self._pull_request_of(commit)
             change = Sparse(commit) | shipped
             if None not in (commit["lines_added"], commit["lines_deleted"]):
@@ -287,11 +301,24 @@ class Delivery:
                 change["start_basis"], change["started_at"] = "opened", pull_request and pull_request["created_at"]
             elif self.vars["lead_time_start"] == "merged":
                 change["start_basis"], change["started_at"] = "merged", change["merged_at"]
-            merges = {commit["merge_commit_sha"], pull_request and pull_request["merge_commit_sha"]} - {None}
-            change["built_at"] = self._built_at(commits, commit, merges, change, deployment)
+            merge = (pull_request and pull_request["merge_commit_sha"]) or commit["merge_commit_sha"]
+            change["built_at"] = self._built_at(commits, commit, merge, change, deployment)
             change |= self.owner(change["service"], change["deployed_on"])
             changes.append(change)
         return changes
+
+    def _touches(self, source: str, sha: str, deployment: Row) -> bool:
+        """Whether a path rule of the service matches a file of the commit; without rules every commit belongs to it."""
+        day, service = deployment["deployed_on"], deployment["service"]
+        rules = [
+            rule
+            for row in self.ownerships
+            if row["service"] == service and row["valid_from"] <= day < row["valid_to"]
+            for rule in (row["paths"] or "").split()
+        ]
+        touched = [row for row in self.raw["change_paths"] if (row["source"], row["commit_sha"]) == (source, sha)]
+        files = [row["path"] for row in touched]
+        return not rules or any(matches(rule, file) for rule in rules for file in files)
 
     def _start(self, commit: Row, pull_request: Row | None) -> tuple[str, datetime]:
         is_first_parent = commit["merge_commit_sha"] == commit["commit_sha"]
@@ -307,36 +334,34 @@ class Delivery:
             return "pull_request", pull_request["first_commit_at"]
         return "squash_only", commit["authored_at"]
 
-    def _built_at(self, commits: dict, commit: Row, merges: set, change: Row, deployment: Row) -> datetime | None:
-        """End of the first successful build, on the deployed line, of a head that contains the change."""
+    def _built_at(self, commits: dict, commit: Row, merge: str, change: Row, deployment: Row) -> datetime | None:
+        """End of the first successful build that contains the change and is part of what was deployed."""
         if change["merged_at"] is None:
             return None
+
+        def place(sha: str | None) -> int | None:
+            """On the first-parent line of the default branch."""
+            row = commits.get((commit["source"], sha))
+            is_on_line = row and (row["repository"], row["merge_commit_sha"]) == (commit["repository"], sha)
+            return row["mainline_position"] if is_on_line else None
+
+        first, last = commit["mainline_position"], place(deployment["commit_sha"])
         ends = []
         for build in self.raw["builds"]:
+            head = build["commit_sha"]
+            if None in (first, last):
+                holds = head in (merge, deployment["commit_sha"])
+            else:
+                holds = place(head) is not None and first <= place(head) <= last
             if (
-                build["status"] == "success"
+                holds
+                and build["status"] == "success"
                 and build["service"] in (None, change["service"])
-                and build["finished_at"] is not None
                 and build["started_at"] >= change["merged_at"]
                 and build["finished_at"] <= change["deployed_at"]
-                and (build["commit_sha"] in merges or self._holds(commits, build, commit, deployment))
             ):
                 ends.append(build["finished_at"])
         return min(ends, default=None)
-
-    def _holds(self, commits: dict, build: Row, commit: Row, deployment: Row) -> bool:
-        """The head of the build is the deployed commit, or stands between it and the merge on the default branch."""
-        if build["commit_sha"] == deployment["commit_sha"]:
-            return True
-
-        def position(sha: str | None) -> int | None:
-            row = commits.get((commit["source"], sha))
-            same = row and row["repository"] == commit["repository"] and row["merge_commit_sha"] == row["commit_sha"]
-            return row["mainline_position"] if same else None
-
-        merge, head = commit["mainline_position"], position(build["commit_sha"])
-        deployed = position(deployment["commit_sha"])
-        return None not in (merge, head, deployed) and merge <= head <= deployed
 
     def _add_contents(self) -> None:
         """Size, bulk imports and remediations; then the spans of each change, which a bulk import does not have."""
@@ -419,9 +444,8 @@ class Delivery:
             incident["is_false_positive"] = bool(row["is_false_positive"])
             incident["is_third_party"] = bool(row["is_third_party"])
             incident["started_on"] = self.day(row["started_at"])
-            ends = dict(alert="alert", acknowledge="acknowledged", mitigation="mitigated", resolution="resolved")
             for interval in INTERVALS:
-                start, end = (incident[f"{ends[end]}_at"] for end in interval.split("_to_"))
+                start, end = (incident[MOMENTS[name]] for name in interval.split("_to_"))
                 incident[f"{interval}_hours"] = hours(start, end)
             incident["link_exclusion"] = self._exclusion(incident)
             candidates, incident["link_basis"] = self._link(incident)
@@ -634,12 +658,13 @@ class Delivery:
         for row in self.raw["pull_requests"]:
             pull_request = Sparse(row)
             pull_request["status"] = "merged" if row["merged_at"] else "closed" if row["closed_at"] else "open"
-            deployment = min(
-                self._shipping(row), key=lambda d: (d["finished_at"], d["deployment_key"]), default=None
-            )
+            deployment = min(self._shipping(row), key=lambda d: (d["finished_at"], d["deployment_key"]), default=None)
             pull_request["deployment_key"] = deployment and deployment["deployment_key"]
             pull_request["deployed_at"] = deployment and deployment["finished_at"]
-            pull_request["created_on"], pull_request["merged_on"] = self.day(row["created_at"]), self.day(row["merged_at"])
+            pull_request["created_on"], pull_request["merged_on"] = (
+                self.day(row["created_at"]),
+                self.day(row["merged_at"]),
+            )
             pull_request["service"], pull_request["team"] = self._owner_of_pull_request(row)
             pull_request["coding_hours"] = hours(row["first_commit_at"], row["created_at"])
             pull_request["draft_hours"] = hours(row["created_at"], row["ready_at"])
@@ -657,7 +682,8 @@ class Delivery:
         """The service and the team that it can only belong to."""
         day = self.day(pull_request["merged_at"] or pull_request["created_at"])
         services = {deployment["service"] for deployment in self._shipping(pull_request)} or {
-            row["service"] for row in self.ownerships
+            row["service"]
+            for row in self.ownerships
             if row["repository"] == pull_request["repository"] and row["valid_from"] <= day < row["valid_to"]
         }
         teams = {self.owner(service, day)["team"] for service in services}
@@ -697,12 +723,16 @@ class Delivery:
         rows = []
         for row in ended:
             day = self.day(row["finished_at"])
-            services = {row["service"]} if row["service"] else {
-                owned["service"]
-                for owned in self.ownerships
-                if owned["repository"] == row["repository"] and owned["valid_from"] <= day < owned["valid_to"]
-            }
-            names = ("source", "repository", "workflow", "commit_sha")
+            services = (
+                {row["service"]}
+                if row["service"]
+                else {
+                    owned["service"]
+                    for owned in self.ownerships
+                    if owned["repository"] == row["repository"] and owned["valid_from"] <= day < owned["valid_to"]
+                }
+            )
+            names = ("source", "repository", "service", "workflow", "commit_sha")
             alike = [other for other in ended if all(other[name] == row[name] for name in names)]
             successes = [other for other in alike if other["status"] == "success"]
             first = min(successes, key=lambda other: (other["finished_at"], other["build_id"]), default=None)
@@ -730,7 +760,9 @@ class Delivery:
             for figures in self._periods(period, lambda row, service=service: row["service"] == service):
                 last_day = self.period_end(period, figures[period]) - timedelta(days=1)
                 owner = self.owner(service, min(last_day, self.day(self.as_of)))
-                rows.append(Sparse(service=service, team=owner["team"], component_kind=owner["component_kind"]) | figures)
+                rows.append(
+                    Sparse(service=service, team=owner["team"], component_kind=owner["component_kind"]) | figures
+                )
         return rows
 
     def team_delivery_monthly(self) -> list[Row]:
@@ -811,9 +843,7 @@ class Delivery:
         self._add_rate(row, "change_failure_rate", len(failed), len(successes))
         known = {f["deployment_key"] for f in self.failures if f["is_counted"] and f["attribution"] != "inferred"}
         row["evidenced_failed_deployments"] = sum(success["deployment_key"] in known for success in failed)
-        self._add_rate(
-            row, "evidenced_change_failure_rate", row["evidenced_failed_deployments"], row["deployments"]
-        )
+        self._add_rate(row, "evidenced_change_failure_rate", row["evidenced_failed_deployments"], row["deployments"])
         row["recovered_deployments"] = len(recoveries)
         row |= {f"recovery_{name}_hours": value for name, value in spread(recoveries).items()}
 
