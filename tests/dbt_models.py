@@ -21,7 +21,8 @@ import yaml
 from dagster_project.contracts import REFERENCE_TABLES, TABLES, Table
 from dagster_project.load import load
 from dagster_project.people import People
-from dagster_project.settings import DBT_DIR, Settings
+from dagster_project.profiles import dbt_vars
+from dagster_project.settings import DBT_DIR, PROJECT_DIR, Settings
 from dagster_project.warehouse import Warehouse, scratch, transaction
 
 DEFAULTS: dict[str, Any] = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
@@ -89,6 +90,14 @@ def memory() -> Iterator[duckdb.DuckDBPyConnection]:
         # For so few rows several threads only wait for each other.
         connection.execute("set threads = 1")
         yield connection
+
+
+def profile(name: str) -> dict[str, Any]:
+    """The variables that a shipped profile sets; plumbline: none."""
+    if name == DEFAULTS["profile"]:
+        return {}
+    seeds = PROJECT_DIR / "seeds"
+    return dbt_vars(Settings(config_file=Path("plumbline.yaml"), reference_dir=seeds, sources=(), profile=name))
 
 
 class Models:
