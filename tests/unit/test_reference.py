@@ -1,12 +1,10 @@
 """The reference folder: a wrong row is named by file, line and column, and changes nothing."""
 
 import pytest
+from running import SERVICES, TEAMS
 
 from dagster_project.errors import ConfigurationError
 from dagster_project.reference import load_reference
-
-SERVICES = "service,team,component_kind,repository,valid_from,valid_to\n"
-TEAMS = "team,parent,time_zone\n"
 
 
 def write(settings, services=SERVICES + "web,shop,frontend,,,\n", teams=TEAMS + "shop,,Europe/Berlin\n"):
