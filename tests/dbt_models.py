@@ -96,8 +96,10 @@ def profile(name: str) -> dict[str, Any]:
     """The variables that a shipped profile sets; plumbline: none."""
     if name == DEFAULTS["profile"]:
         return {}
-    seeds = PROJECT_DIR / "seeds"
-    return dbt_vars(Settings(config_file=Path("plumbline.yaml"), reference_dir=seeds, sources=(), profile=name))
+    settings = Settings(
+        config_file=PROJECT_DIR / "plumbline.yaml", data_dir=PROJECT_DIR / "data", sources=(), profile=name
+    )
+    return dbt_vars(settings)
 
 
 class Models:

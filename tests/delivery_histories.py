@@ -202,7 +202,7 @@ def corrections(draw, number: int, successes: list[str], incidents: list[Row]) -
     """One correction by hand; of two about one matter the later counts."""
     verdicts = ["deployment_failed", "deployment_not_failed"]
     verdict = draw(st.sampled_from(verdicts + ["incident_linked", "incident_not_linked"] * bool(incidents)))
-    row = {"corrected_at": START + number * STEP, "corrected_by_role": "release manager", "reason": "post-mortem"}
+    row = {"corrected_at": START + number * STEP, "corrected_by_role": "release manager", "why": "post-mortem"}
     row["verdict"] = verdict
     if verdict != "incident_not_linked":
         row["deployment_key"] = draw(st.sampled_from(successes))
