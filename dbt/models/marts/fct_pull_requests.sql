@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_pull_requests', ['source', 'repository', 'pull_request_number']) }}
+
 with pull_requests as (
 
     select
@@ -5,26 +7,15 @@ with pull_requests as (
         coalesce(ready_at, created_at) as reviewable_at,
         {{ day_of('created_at') }} as created_on,
         {{ day_of('merged_at') }} as merged_on
-    from {{ ref('stg_pull_requests') }}
-
-),
-
--- A number leads to an author, so that the review of one pull request in a small group would be a mark for one person.
-groups as (
-
-    select
-        source,
-        repository,
-        {{ period_start('quarter', 'created_on') }} as created_quarter,
-        count(distinct author_key) >= 5 as is_large
-    from pull_requests
-    group by source, repository, {{ period_start('quarter', 'created_on') }}
+    from {{ ref('stg_pull_requests') }} as requested
+    where {{ is_touched('requested') }}
 
 ),
 
 first_deployments as (
 
-    select * from {{ ref('int_shipped_pull_requests') }}
+    select * from {{ ref('int_shipped_pull_requests') }} as shipped
+    where {{ is_touched('shipped') }}
     qualify row_number() over (
         partition by source, repository, pull_request_number order by deployed_at, deployment_key
     ) = 1
@@ -123,7 +114,7 @@ select
             then {{ span_hours('pull_requests.merged_at', 'first_deployments.deployed_at') }}
     end as merge_to_deploy_hours
 from pull_requests
-inner join groups
+left join {{ ref('int_review_groups') }} as groups
     on
         pull_requests.source = groups.source
         and pull_requests.repository = groups.repository
