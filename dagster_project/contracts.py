@@ -126,8 +126,8 @@ DEPLOYMENTS = Table(
         Column(
             "status",
             "text",
-            "Outcome: the first success; only without one, the first other terminal status. A later `inactive` or a "
-            "repeated health check does not change it.",
+            "Outcome: the first success; only without one, the first other terminal status. A source that reports a "
+            "status again later, as after a repeated health check, should send its history (deployment_statuses).",
             required=True,
             allowed=("success", "failure", "cancelled", "in_progress"),
         ),
@@ -152,6 +152,25 @@ DEPLOYMENTS = Table(
     rules=(
         *in_order("started_at", "finished_at"),
         Rule("status = 'in_progress' or finished_at is not null", "finished_at is missing for a finished deployment"),
+    ),
+)
+
+DEPLOYMENT_STATUSES = Table(
+    "deployment_statuses",
+    "One status that a deployment took. Where a source keeps this history, it decides over the deployment's own row.",
+    key=("source", "deployment_id", "status", "occurred_at"),
+    event_time="occurred_at",
+    columns=(
+        SOURCE,
+        Column("deployment_id", "text", "The deployment.", required=True),
+        Column(
+            "status",
+            "text",
+            "The status; `inactive` means that a later deployment took its place, and is no outcome.",
+            required=True,
+            allowed=("pending", "in_progress", "success", "failure", "error", "cancelled", "inactive"),
+        ),
+        Column("occurred_at", "timestamp", "When it took it.", required=True),
     ),
 )
 
@@ -565,6 +584,7 @@ DORA_BANDS = Table(
 
 RAW_TABLES: tuple[Table, ...] = (
     DEPLOYMENTS,
+    DEPLOYMENT_STATUSES,
     CHANGES,
     CHANGE_PATHS,
     DEPLOYMENT_CHANGES,

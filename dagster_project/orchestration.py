@@ -59,9 +59,12 @@ def refresh(settings: Settings) -> None:
 
 def _cause(error: BaseException) -> BaseException:
     """The PlumblineError somewhere below Dagster's wrapping, else the error itself."""
+    # An error raised again while it was handled may lead back to itself.
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and cause not in chain:
         if isinstance(cause, PlumblineError):
             return cause
+        chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     return error

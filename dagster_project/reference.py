@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -99,8 +100,26 @@ def path_rules(folder: Path) -> dict[str, list[list[str]]]:
     rules: dict[str, list[list[str]]] = {}
     if (folder / f"{SERVICES.name}.csv").exists():
         for service, paths in read_file(folder, SERVICES).select("service", "paths").iter_rows():
-            rules.setdefault(service, []).append((paths or "").split())
+            rules.setdefault(service, []).append(globs_of(paths))
     return rules
+
+
+def globs_of(paths: str | None) -> list[str]:
+    """The globs of a cell of path rules."""
+    return [glob for glob in (paths or "").split(" ") if glob]
+
+
+def _glob_fault(glob: str) -> str | None:
+    """What is wrong with a glob, if anything is: it means more elsewhere than here, or would match nothing."""
+    if found := re.search(r"[?{}\\\s]|^!", glob):
+        return f"{glob!r} holds {found.group()!r}; a glob knows `*` and `**` alone, and globs are separated by spaces"
+    if any("**" in part and part != "**" for part in glob.split("/")):
+        return f"{glob!r} has `**` beside other characters; it stands for whole folders, as in web/**/*.css"
+    if glob.startswith(("/", "./")):
+        return f"{glob!r} does not start at the root of the repository; write {glob.lstrip('./')}"
+    if glob.endswith("/"):
+        return f"{glob!r} is a folder, and rules match files; write {glob}**"
+    return None
 
 
 def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
@@ -129,6 +148,7 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
         place = f"{folder / 'services.csv'} line {service['line']}"
         if service["team"] and service["team"] not in parents:
             problems.append(f"{place}: team {service['team']!r} is not in teams.csv")
+        problems += [f"{place}: paths: {fault}" for fault in filter(None, map(_glob_fault, globs_of(service["paths"])))]
         for other in owned.get(service["service"], []):
             if (service["valid_from"] or "") < (other["valid_to"] or "9999") and (other["valid_from"] or "") < (
                 service["valid_to"] or "9999"

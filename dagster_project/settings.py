@@ -37,6 +37,42 @@ def _relative_to_file(value: Path, info: ValidationInfo) -> Path:
     return Path(os.path.normpath(base / value.expanduser()))
 
 
+def _checked_expression(value: str | None, *groups: str) -> str | None:
+    """A regular expression with no named group but `groups`."""
+    try:
+        found = re.compile(value or "").groupindex
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from None
+    if unknown := set(found) - set(groups):
+        allowed = f"allowed: {', '.join(groups)}" if groups else "none is allowed here"
+        raise ValueError(f"group {sorted(unknown)[0]!r} is not known; {allowed}")
+    return value
+
+
+class Hotfix(Strict):
+    """What marks a deployment as a hotfix: any of these regular expressions.
+
+    `tag` is matched against its whole tag name. The others are about the commits of the first-parent line that it is
+    the first to ship: `subject` is searched in their subjects, `branch` matched against the whole name of the branch
+    that such a commit says to merge.
+    """
+
+    tag: str | None = None
+    subject: str | None = None
+    branch: str | None = None
+
+    @field_validator("tag", "subject", "branch")
+    @classmethod
+    def _regular_expression(cls, value: str | None) -> str | None:
+        return _checked_expression(value)
+
+    @model_validator(mode="after")
+    def _any_of(self) -> Hotfix:
+        if not (self.tag or self.subject or self.branch):
+            raise ValueError("give at least one of tag, subject, branch")
+        return self
+
+
 class Deployments(Strict):
     """Where a repository records its deployments to one environment: in tags, or in merges to a release branch.
 
@@ -48,22 +84,19 @@ class Deployments(Strict):
     tags: str | None = None
     release_branch: str | None = None
     environment: Environment
+    hotfix: Hotfix | None = None
 
     @field_validator("tags")
     @classmethod
     def _regular_expression(cls, value: str | None) -> str | None:
-        try:
-            groups = re.compile(value or "").groupindex
-        except re.error as error:
-            raise ValueError(f"{value!r} is not a regular expression: {error}") from None
-        if unknown := set(groups) - {"timestamp"}:
-            raise ValueError(f"group {sorted(unknown)[0]!r} is not known; allowed: timestamp")
-        return value
+        return _checked_expression(value, "timestamp")
 
     @model_validator(mode="after")
     def _one_of(self) -> Deployments:
         if (self.tags is None) == (self.release_branch is None):
             raise ValueError("give exactly one of tags, release_branch")
+        if self.release_branch is not None and self.hotfix and self.hotfix.tag:
+            raise ValueError("hotfix.tag is of no use with release_branch; give subject or branch")
         return self
 
 
@@ -315,7 +348,7 @@ def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:
     if location[:1] == ["sources"] and len(location) > 2 and location[2] in kinds:
         model = kinds[location.pop(2)]
         if location[2:3] == ["deployments"] and len(location) > 4:
-            model = Deployments
+            model = Hotfix if location[4] == "hotfix" and len(location) > 5 else Deployments
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     match item["type"]:
         case "extra_forbidden":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -125,27 +127,79 @@ def landing_source(folder: Path) -> None:
 
 
 def monorepo(path: Path) -> None:
-    """A repository of SERVICES folders: one commit in four is a merge, one in ten touches what all services share; each
-    service is deployed DEPLOYMENTS times."""
+    """A repository of SERVICES folders, each deployed DEPLOYMENTS times: a merge every four commits, and one commit in
+    fifty touches what all services share."""
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", path], check=True)
     with subprocess.Popen(["git", "-C", path, "fast-import", "--quiet"], stdin=subprocess.PIPE, text=True) as git:
         for number in range(1, COMMITS + 1):
-            service = number * 7919 % SERVICES
-            who = f"committer A <a@example.org> {1_600_000_000 + 600 * number} +0000"
-            git.stdin.write(f"commit refs/heads/main\nmark :{number}\n{who}\ndata 8\nfix: it\n\n")
+            time = 1_600_000_000 + 600 * number
+            git.stdin.write(f"commit refs/heads/main\nmark :{number}\ncommitter A <a@example.org> {time} +0000\n")
+            git.stdin.write("data 7\nfix: it\n")
             if number % 4 == 0:
-                git.stdin.write(f"from :{number - 2}\nmerge :{number - 1}\n")
-            elif number > 1:
+                git.stdin.write(f"from :{number - 2}\nmerge :{number - 1}\n\n")
+                continue
+            if number > 1:
                 git.stdin.write(f"from :{number - 1 - (number % 4 == 3)}\n")
-            if number % 4:
-                file = f"services/s{service}/index.js"
-                git.stdin.write(f"M 100644 inline {file}\ndata {len(str(number))}\n{number}\n")
-            if number % 10 == 1:
-                git.stdin.write(f"M 100644 inline shared/index.js\ndata {len(str(number))}\n{number}\n")
+            folder = "shared" if number % 50 == 1 else f"services/s{number * 7919 % SERVICES}"
+            git.stdin.write(f"M 100644 inline {folder}/index.js\ndata {len(str(number))}\n{number}\n\n")
         for service in range(SERVICES):
             for release in range(1, DEPLOYMENTS + 1):
-                commit = (COMMITS - SERVICES) * release // DEPLOYMENTS // 4 * 4 + service
+                commit = (COMMITS - 4 * SERVICES) * release // DEPLOYMENTS // 4 * 4 + 4 * service
                 git.stdin.write(f"reset refs/tags/s{service}-v{release}\nfrom :{commit}\n\n")
+
+
+def services_of_one_repository(folder: Path) -> None:
+    """SERVICES services of one repository, told apart by path rules, beside one service that has all of it: what the
+    git source takes, and what the models take beyond the same on empty tables."""
+    from dagster_project.extract.git import extract
+    from dagster_project.reference import load_reference
+    from dagster_project.settings import DBT_DIR, load_settings
+    from dagster_project.warehouse import Warehouse
+
+    monorepo(folder / "mono.git")
+
+    def models(warehouse: Path) -> float:
+        command = [PLUMBLINE.with_name("dbt"), "run", "--target-path", folder / "target", "--log-path", folder / "logs"]
+        environment = {**os.environ, "PLUMBLINE_WAREHOUSE": str(warehouse)}
+        run = partial(subprocess.run, command, cwd=DBT_DIR, env=environment, check=True, stdout=subprocess.DEVNULL)
+        return seconds(run)
+
+    # The first run also parses the project.
+    models(folder / "start-up.duckdb")
+    empty = models(folder / "start-up.duckdb")
+    took: dict[int, tuple[float, float]] = {}
+    for count in (1, SERVICES):
+        sources = [
+            {
+                "kind": "git",
+                "repository": str(folder / "mono.git"),
+                "service": f"s{service}",
+                "deployments": {"tags": rf"s{service}-v\d+", "environment": "production"},
+            }
+            for service in range(count)
+        ]
+        config = installation(folder / f"services-{count}", sources, "s0")
+        if count > 1:
+            rows = "".join(f"s{service},shop,frontend,services/s{service}/** shared/**\n" for service in range(count))
+            services = f"service,team,component_kind,paths\n{rows}"
+            (config.parent / "seeds/services.csv").write_text(services, encoding="utf-8")
+        settings = load_settings(config)
+        with Warehouse(settings).connect() as connection:
+            load_reference(connection, settings.reference_dir)
+            extraction = seconds(
+                lambda settings=settings, connection=connection: extract(settings.sources[0], settings, connection)
+            )
+            connection.execute("""
+                insert into raw.builds (source, build_id, repository, commit_sha, status, started_at, finished_at)
+                select
+                    'ci', commit_sha, repository, commit_sha, 'success', merged_at + interval 1 minute,
+                    merged_at + interval 11 minute
+                from raw.changes
+                where commit_sha = merge_commit_sha
+            """)
+        took[count] = extraction, models(settings.warehouse_file) - empty
+    for part, one, many in zip(("git source", "models, beyond start-up"), took[1], took[SERVICES], strict=True):
+        show(f"{SERVICES} services of one repository: {part}", many, "one service", one)
 
 
 def main() -> None:
@@ -153,6 +207,7 @@ def main() -> None:
         whole_path(Path(folder))
         delivery_models(Path(folder))
         landing_source(Path(folder))
+        services_of_one_repository(Path(folder))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import LANDING, installation, run, write_history
+from running import LANDING, SERVICES, TEAMS, installation, run, write_history
 
 from dagster_project.settings import Settings, load_settings
 from dagster_project.warehouse import Warehouse
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-SERVICES = "service,team,component_kind,repository,valid_from,valid_to\n"
-TEAMS = "team,parent,time_zone\n"
 
 
 @pytest.fixture

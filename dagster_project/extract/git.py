@@ -38,7 +38,7 @@ from dagster_project.extract.commit_graph import UNREACHED, CommitGraph
 from dagster_project.extract.git_repository import Repository, Size, impersonal
 from dagster_project.load import CLOCK_TOLERANCE, Batch, Rejected, load
 from dagster_project.reference import path_rules
-from dagster_project.settings import Deployments, GitSource, Settings
+from dagster_project.settings import Deployments, GitSource, Hotfix, Settings
 from dagster_project.warehouse import transaction
 
 # Raise it when a commit is read in another way: all stored commits are then read again.
@@ -59,6 +59,13 @@ PULL_REQUEST_NUMBERS = (
     (re.compile(rf"Merge pull request #{NUMBER} from "), "subject"),
     (re.compile(rf"^See merge request \S*!{NUMBER}$", re.MULTILINE), "body"),
     (SQUASHED_NUMBER, "subject"),
+)
+# What hosts and git itself write when they merge a branch.
+MERGED_BRANCHES = (
+    re.compile(r"Merge branch '([^']+)'"),
+    re.compile(r"Merge remote-tracking branch '[^/']+/([^']+)'"),
+    re.compile(r"Merge pull request #\d+ from [^/\s]+/(\S+)"),
+    re.compile(r"Merged in (\S+) \(pull request #\d+\)"),
 )
 REVERTED_SUBJECT = re.compile(r'Revert "(?P<quoted>.+)"|revert(?:\([^)]*\))?!?:\s*(?P<typed>.+)', re.IGNORECASE)
 REVERTED_COMMIT = re.compile(r"^This reverts commit ([0-9a-f]{7,64})\b", re.MULTILINE)
@@ -87,7 +94,7 @@ class Deployment:
     """One deployment. Times are seconds since 1970.
 
     `ordered_at` is `finished_at`, but on a release branch never before that of the commit's first parent, whatever
-    the committers' clocks said.
+    the committers' clocks said. `hotfix` is the rule that says whether it is one.
     """
 
     deployment_id: str
@@ -97,6 +104,7 @@ class Deployment:
     ordered_at: int
     commit_sha: str
     version: str | None
+    hotfix: Hotfix | None
 
 
 @dataclass(frozen=True)
@@ -179,7 +187,7 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
     )
     lines = _lines(deployments)
     earliest = graph.earliest_reaching_each([[deployment.commit_sha for deployment in line] for line in lines])
-    deployed = _deployed(graph, lines, earliest)
+    deployed = _deployed(graph, lines, earliest, _hotfixes(repository, graph, lines, earliest))
     with transaction(connection):
         batches = [
             load(
@@ -304,7 +312,7 @@ def _tagged(repository: Repository, service: str, rule: Deployments, latest: flo
             problem = "finished_at: in the future"
         else:
             deployment_id = f"{service}:{rule.environment}:{tag.name}"
-            yield Deployment(deployment_id, service, rule.environment, time, time, commit, tag.name)
+            yield Deployment(deployment_id, service, rule.environment, time, time, commit, tag.name, rule.hotfix)
             continue
         yield Rejected(f"tag {tag.name}", problem, tag.name.encode())
 
@@ -328,7 +336,7 @@ def _released(
             yield Rejected(f"commit {commit}", "finished_at: in the future", commit.encode())
             continue
         deployment_id = f"{service}:{rule.environment}:{position:07}-{commit}"
-        yield Deployment(deployment_id, service, rule.environment, time, order, commit, None)
+        yield Deployment(deployment_id, service, rule.environment, time, order, commit, None, rule.hotfix)
 
 
 def _lines(deployments: Iterable[Deployment]) -> list[list[Deployment]]:
@@ -341,8 +349,53 @@ def _lines(deployments: Iterable[Deployment]) -> list[list[Deployment]]:
     return list(lines.values())
 
 
+def _hotfixes(
+    repository: Repository,
+    graph: CommitGraph,
+    lines: Sequence[Sequence[Deployment]],
+    earliest: dict[str, tuple[int, ...]],
+) -> dict[str, bool]:
+    """deployment_id → whether it is a hotfix, for the deployments that have a rule for it."""
+    ships: dict[str, list[str]] = {}
+    for number, line in enumerate(lines):
+        for position, deployment in enumerate(line):
+            if not deployment.hotfix:
+                continue
+            shipped = ships[deployment.deployment_id] = []
+            commit = deployment.commit_sha
+            while commit in graph.parents and earliest[commit][number] == position:
+                shipped.append(commit)
+                # What lies below the first deployment predates the record.
+                if position == 0 or not graph.parents[commit]:
+                    break
+                commit = graph.parents[commit][0]
+    subjects = dict(repository.subjects(list(dict.fromkeys(chain.from_iterable(ships.values())))))
+    return {
+        deployment.deployment_id: _is_hotfix(
+            deployment.hotfix, deployment.version, (subjects[commit] for commit in ships[deployment.deployment_id])
+        )
+        for deployment in chain.from_iterable(lines)
+        if deployment.hotfix
+    }
+
+
+def _is_hotfix(rule: Hotfix, tag: str | None, subjects: Iterable[str]) -> bool:
+    if rule.tag and tag and re.fullmatch(rule.tag, tag):
+        return True
+    for subject in subjects:
+        if rule.subject and re.search(rule.subject, subject):
+            return True
+        branches = (match.group(1) for pattern in MERGED_BRANCHES if (match := pattern.match(subject)))
+        if rule.branch and any(re.fullmatch(rule.branch, branch) for branch in branches):
+            return True
+    return False
+
+
 def _deployed(
-    graph: CommitGraph, lines: Sequence[Sequence[Deployment]], earliest: dict[str, tuple[int, ...]]
+    graph: CommitGraph,
+    lines: Sequence[Sequence[Deployment]],
+    earliest: dict[str, tuple[int, ...]],
+    hotfixes: dict[str, bool],
 ) -> pl.DataFrame:
     """Rows of deployments, with the relation of each commit to those before in its line."""
     rows = []
@@ -366,6 +419,7 @@ def _deployed(
                     commit,
                     deployment.version,
                     relation,
+                    hotfixes.get(deployment.deployment_id),
                 )
             )
     schema = {
@@ -377,6 +431,7 @@ def _deployed(
         "commit_sha": pl.String,
         "version": pl.String,
         "commit_relation": pl.String,
+        "is_hotfix": pl.Boolean,
     }
     return pl.DataFrame(rows, schema, orient="row").with_columns(pl.from_epoch("finished_at"))
 

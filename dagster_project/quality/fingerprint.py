@@ -8,7 +8,7 @@ from typing import NamedTuple
 import duckdb
 
 
-class Fingerprint(NamedTuple):
+class TableFingerprint(NamedTuple):
     """Number of rows, and a checksum over column names, column types and rows."""
 
     rows: int
@@ -20,7 +20,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, s
     return {name: kind for name, kind, *_ in connection.execute(f"describe {table}").fetchall()}
 
 
-def fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> Fingerprint:
+def fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> TableFingerprint:
     """The fingerprint of a table, whatever the order of its rows, on a connection in UTC; the same in every process.
 
     A row counts as the two halves of the MD5 of its JSON, and a table as their sums: unlike with an exclusive or,
@@ -32,7 +32,7 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> Fingerprin
         select count(*), sum(cast(digest >> 64 as ubigint)), sum(cast(digest & 18446744073709551615 as ubigint))
         from (select md5_number(cast(to_json({{{row}}}) as varchar)) as digest from {table})
     """).fetchone()
-    return Fingerprint(rows, hashlib.md5(repr((columns, rows, sums)).encode(), usedforsecurity=False).hexdigest())
+    return TableFingerprint(rows, hashlib.md5(repr((columns, rows, sums)).encode(), usedforsecurity=False).hexdigest())
 
 
 def _quoted(name: str, quote: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from dagster_project.errors import PlumblineError
-from dagster_project.quality.fingerprint import Fingerprint, fingerprint
+from dagster_project.quality.fingerprint import TableFingerprint, fingerprint
 from dagster_project.quality.record import ExpectationResult, GateRecord, TableResult
 from dagster_project.quality.suites import CANDIDATES, MINIMUM_ROWS, load_suites
 from dagster_project.settings import EXPECTATIONS_DIR, Settings
@@ -44,7 +44,7 @@ def current_build(connection: duckdb.DuckDBPyConnection) -> Build:
 
 def candidate_fingerprints(
     connection: duckdb.DuckDBPyConnection, tables: Sequence[str]
-) -> dict[str, Fingerprint | None]:
+) -> dict[str, TableFingerprint | None]:
     """The fingerprint of each candidate mart; None for one that does not exist."""
     present = {
         name

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from dagster_project.durable import write_durably
-from dagster_project.quality.fingerprint import Fingerprint
+from dagster_project.quality.fingerprint import TableFingerprint
 
 
 class Record(BaseModel):
@@ -34,7 +34,7 @@ class TableResult(Record):
     """One table; `fingerprint` is None if the build file does not hold it."""
 
     table: str
-    fingerprint: Fingerprint | None
+    fingerprint: TableFingerprint | None
     expectations: tuple[ExpectationResult, ...]
 
     @property

@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -23,10 +24,14 @@ from dagster_project.report.charts import Chart, Point, highest_drawn, month_num
 from dagster_project.settings import Settings
 from dagster_project.warehouse import open_published
 
-TABLE = "delivery_monthly"
+TABLE, TRENDS, BANDS = "delivery_monthly", "monthly_trends", "dora_bands"
 
 # A year, and the same month of the year before.
 RECENT_MONTHS = 13
+
+# Of verdicts on months in which nothing changed, the share that sees a change: with a baseline of four months one in a
+# hundred, of twelve half of that (tests/integration/test_trends.py).
+FALSE_VERDICTS = 0.01
 
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 
@@ -42,13 +47,16 @@ def per_day(value: float) -> str:
 
 
 def percent(value: float, unit: str = f"{SPACE}%") -> str:
-    """A rate of 0–1. Only 0 and 1 themselves, but for the error of binary fractions, read as 0 and 100 %."""
+    """A rate of 0–1. Only 0 and 1 themselves, but for the error of binary fractions, read as 0 and 100 %.
+
+    What another tool reports as a rate may lie above 1.
+    """
     points = 100 * value
     if round(value, 9) in (0, 1):
         return f"{points:.0f}{unit}"
     if points < 0.05:
         return f"<0.1{unit}"
-    return f">99.9{unit}" if points >= 99.95 else f"{points:.1f}{unit}"
+    return f">99.9{unit}" if 99.95 <= points < 100 else f"{points:.1f}{unit}"
 
 
 def hours(value: float) -> str:
@@ -57,6 +65,10 @@ def hours(value: float) -> str:
     if minutes < 60:
         return f"<1{SPACE}min" if minutes == 0 < value else f"{minutes}{SPACE}min"
     return f"{value:.1f}{SPACE}h" if value < 47.95 else f"{value / 24:,.1f}{SPACE}d"
+
+
+def minutes(value: float) -> str:
+    return hours(value / 60)
 
 
 def segment(value: str) -> str:
@@ -102,7 +114,12 @@ GROUPS = {
         Column("coverage", ("lead_time_coverage_rate",), percent),
         Column("slowest segment", ("slowest_segment",), segment),
     ),
-    "Change failure rate": (FAILURE_RATE, FAILURE_INTERVAL, FAILED),
+    "Change failure rate": (
+        FAILURE_RATE,
+        FAILURE_INTERVAL,
+        FAILED,
+        Column("on evidence", ("evidenced_change_failure_rate",), percent),
+    ),
     "Rework": (
         Column("rollbacks", ("rollbacks",), count),
         Column("hotfixes", ("hotfixes",), count),
@@ -116,13 +133,85 @@ GROUPS = {
         Column("mean", ("mttr_hours",), hours),
         Column("n", ("resolved_incidents",), count),
     ),
+    "Builds": (
+        Column("median", ("build_median_minutes",), minutes),
+        Column("flaky", ("flaky_build_rate",), percent),
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A metric with a verdict, and the columns of TABLE that stand beside it."""
+
+    label: str
+    source: str
+    write: Callable[[float], str]
+    trend: str
+    band: str | None = None
+    reported: str | None = None
+
+
+JUDGED = (
+    Judged(
+        "Deployments per day",
+        "deployments_per_day",
+        per_day,
+        "deployment_frequency_trend",
+        "deployment_frequency_dora_band",
+        "reported_deployments_per_day",
+    ),
+    Judged(
+        "Lead time, median",
+        "lead_time_median_hours",
+        hours,
+        "lead_time_trend",
+        "lead_time_dora_band",
+        "reported_lead_time_hours",
+    ),
+    Judged(
+        "Change failure rate",
+        "change_failure_rate",
+        percent,
+        "change_failure_rate_trend",
+        "change_failure_rate_dora_band",
+        "reported_change_failure_rate",
+    ),
+    Judged(
+        "Recovery, median",
+        "recovery_median_hours",
+        hours,
+        "recovery_trend",
+        "recovery_dora_band",
+        "reported_recovery_hours",
+    ),
+    Judged("MTTR, mean", "mttr_hours", hours, "mttr_trend"),
+    Judged("Page views with a good LCP", "good_lcp_rate", percent, "good_lcp_trend"),
+)
+LABELS = {metric.source: metric.label for metric in JUDGED}
+
+# The profile of one's own definitions, whose reported values are those of the other columns.
+OWN_PROFILE = "plumbline"
 
 # What a reader must know about a month that is not final, by the column that says so.
 STATES = {"is_complete": "so far", "is_provisional": "provisional"}
 
 IDENTITY = ("month", "team", "service", "component_kind")
-SHOWN = tuple(dict.fromkeys([*(s for group in GROUPS.values() for column in group for s in column.sources), *STATES]))
+SHOWN = tuple(
+    dict.fromkeys(
+        [
+            *(source for group in GROUPS.values() for column in group for source in column.sources),
+            *(name for each in JUDGED for name in (each.source, each.trend, each.band, each.reported) if name),
+            *("reported_profile", "dora_report_year"),
+            *STATES,
+        ]
+    )
+)
+SHOWN_OF_TRENDS = (
+    *("service", "month", "metric", "baseline_mean", "lower_limit", "upper_limit"),
+    *("verdict", "paired_metric", "paired_verdict", "is_trade"),
+)
+SHOWN_OF_BANDS = ("report_year", "metric", "band", "stated", "caveat")
 
 
 @dataclass(frozen=True)
@@ -148,14 +237,34 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """One metric of the last final month against the service's own past; None where there is nothing to say."""
+
+    metric: Judged
+    value: str | None
+    usual: str | None
+    expected: str | None
+    verdict: str
+    trade: str | None
+    band: str | None
+    reported: str | None
+
+
+@dataclass(frozen=True)
 class Service:
-    """One service's section, newest month first. Its team is that of its last month."""
+    """One service's section, newest month first. Its team is that of its last month.
+
+    `profile` names the tool whose reported values are compared, if it is not OWN_PROFILE.
+    """
 
     name: str
     anchor: str
     team: str
     about: list[str]
     figures: list[Figure]
+    compared_month: str
+    profile: str | None
+    comparisons: list[Comparison]
     recent: list[Month]
     earlier: list[Month]
 
@@ -240,9 +349,37 @@ def year_before(column: Column, final: list[Row]) -> list[str]:
     return [f"monthly {' to '.join(ends)} in the year before"]
 
 
-def service(rows: list[Row]) -> Service:
-    """One service's section, from its months, oldest first."""
+def comparisons(row: Row, trends: dict[str, Row]) -> list[Comparison]:
+    """The metrics of one month that have a value or a baseline, from its verdicts by metric."""
+    found = []
+    for metric in JUDGED:
+        trend = trends[metric.source]
+        if row[metric.source] is None and trend["baseline_mean"] is None:
+            continue
+
+        def text(value: float | None, write: Callable[[float], str] = metric.write) -> str | None:
+            return None if value is None else write(value)
+
+        limits = [text(trend[name]) for name in ("lower_limit", "upper_limit")]
+        found.append(
+            Comparison(
+                metric=metric,
+                value=text(row[metric.source]),
+                usual=text(trend["baseline_mean"]),
+                expected=None if None in limits else " to ".join(limits),
+                verdict=trend["verdict"],
+                trade=f"{LABELS[trend['paired_metric']]} {trend['paired_verdict']}" if trend["is_trade"] else None,
+                band=metric.band and row[metric.band],
+                reported=metric.reported and text(row[metric.reported]),
+            )
+        )
+    return found
+
+
+def service(rows: list[Row], trends: dict[tuple[str, date], dict[str, Row]]) -> Service:
+    """One service's section, from its months, oldest first, and the verdicts of each service and month by metric."""
     last = rows[-1]
+    final = [row for row in rows if state(row) is None]
     months = [month(row) for row in reversed(rows)]
     team = last["team"] or "No team"
     former = [name for name in dict.fromkeys(row["team"] for row in rows) if name and name != team]
@@ -259,6 +396,9 @@ def service(rows: list[Row]) -> Service:
             figure("Lead time, median", "line", LEAD_TIME, rows),
             figure("Change failure rate", "band", FAILURE_RATE, rows),
         ],
+        compared_month=month_name(final[-1]) if final else "",
+        profile=last["reported_profile"] if last["reported_profile"] != OWN_PROFILE else None,
+        comparisons=comparisons(final[-1], trends[last["service"], final[-1]["month"]]) if final else [],
         recent=months[:RECENT_MONTHS],
         earlier=months[RECENT_MONTHS:],
     )
@@ -268,33 +408,66 @@ def by_name(name: str) -> tuple[str, str]:
     return name.casefold(), name
 
 
-def read_published(settings: Settings) -> tuple[list[Row], dict[str, str]]:
-    """The months of every service, oldest first, and what each column means, from the published file.
+@dataclass(frozen=True)
+class Published:
+    """What the page shows: the months of every service, oldest first, their verdicts, the DORA bands of their year, and
+    what each column of TABLE means."""
+
+    months: list[Row]
+    trends: dict[tuple[str, date], dict[str, Row]]
+    bands: list[Row]
+    comments: dict[str, str]
+
+
+def read_table(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, table: str, shown: tuple[str, ...], order: str
+) -> tuple[list[Row], dict[str, str]]:
+    """Columns of a published table, and what each of its columns means.
+
+    Raises PlumblineError if a column that the page shows is missing or unexplained.
+    """
+    comments = dict(
+        connection.execute(
+            "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [table]
+        ).fetchall()
+    )
+    for problem, names in {
+        "lacks": [name for name in shown if name not in comments],
+        "does not explain": [name for name in shown if name not in IDENTITY and comments.get(name) is None],
+    }.items():
+        if names:
+            raise PlumblineError(
+                f"{settings.published_file}: {table} {problem} {', '.join(names)}, which the report shows; "
+                "publish it anew with `plumbline run`"
+            )
+    found = connection.execute(f"select {', '.join(shown)} from {table} order by {order}").fetchall()
+    explained = {name: comment for name, comment in comments.items() if comment is not None}
+    return [dict(zip(shown, row, strict=True)) for row in found], explained
+
+
+def read_published(settings: Settings) -> Published:
+    """Everything that the page shows, from the published file.
 
     Raises PlumblineError if nothing is published, or a column that the page shows is missing or unexplained.
     """
     for file in (settings.published_file, settings.manifest_file):
         if not file.exists():
             raise PlumblineError(f"{file}: no such file, so nothing is published yet; start `plumbline run` first")
-    shown = (*IDENTITY, *SHOWN)
     with open_published(settings.published_file) as connection:
-        comments = dict(
-            connection.execute(
-                "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [TABLE]
-            ).fetchall()
+        months, comments = read_table(connection, settings, TABLE, (*IDENTITY, *SHOWN), "service, month")
+        verdicts, _ = read_table(connection, settings, TRENDS, SHOWN_OF_TRENDS, "service, month, metric")
+        bands, _ = read_table(
+            connection,
+            settings,
+            BANDS,
+            SHOWN_OF_BANDS,
+            "metric, list_position(['elite', 'high', 'medium', 'low'], band)",
         )
-        for problem, names in {
-            "lacks": [name for name in shown if name not in comments],
-            "does not explain": [name for name in SHOWN if comments.get(name) is None],
-        }.items():
-            if names:
-                raise PlumblineError(
-                    f"{settings.published_file}: {TABLE} {problem} {', '.join(names)}, which the report shows; "
-                    "publish it anew with `plumbline run`"
-                )
-        months = connection.execute(f"select {', '.join(shown)} from {TABLE} order by service, month").fetchall()
-    rows = [dict(zip(shown, month, strict=True)) for month in months]
-    return rows, {name: comment for name, comment in comments.items() if comment is not None}
+    trends: dict[tuple[str, date], dict[str, Row]] = {}
+    for row in verdicts:
+        trends.setdefault((row["service"], row["month"]), {})[row["metric"]] = row
+    years = {row["dora_report_year"] for row in months}
+    return Published(months, trends, [band for band in bands if band["report_year"] in years], comments)
 
 
 def read_watermark(settings: Settings) -> datetime | None:
@@ -316,6 +489,9 @@ def definitions(comments: dict[str, str]) -> list[tuple[str, str, Markup]]:
         for column in columns:
             for source in column.sources:
                 headings.setdefault(source, f"{group}: {column.label}")
+    for metric in JUDGED:
+        headings.setdefault(metric.source, f"Verdicts: {metric.label}")
+        headings[metric.trend] = f"Verdicts: {metric.label}"
     # A name without an underscore may be a plain word.
     names = re.compile(rf"\b({'|'.join(name for name in comments if '_' in name)})\b")
     return [
@@ -329,8 +505,10 @@ def write_report(settings: Settings) -> Path:
 
     Raises PlumblineError if nothing is published, or a column that the page shows is missing or unexplained.
     """
-    rows, comments = read_published(settings)
-    services = [service(list(months)) for _, months in groupby(rows, itemgetter("service"))]
+    published = read_published(settings)
+    services = [
+        service(list(months), published.trends) for _, months in groupby(published.months, itemgetter("service"))
+    ]
     services.sort(key=lambda each: (by_name(each.team), by_name(each.name)))
     environment = Environment(
         loader=PackageLoader("dagster_project", "report"),
@@ -339,13 +517,17 @@ def write_report(settings: Settings) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    verdicts = [each.verdict for one in services for each in one.comparisons if each.verdict != "baselining"]
     target = settings.report_dir / "index.html"
     page = environment.get_template("monthly.html.jinja").render(
         as_of=read_watermark(settings),
         teams=[(team, list(members)) for team, members in groupby(services, attrgetter("team"))],
         groups=GROUPS,
         states=STATES,
-        definitions=definitions(comments),
+        verdicts=len(verdicts),
+        false_verdicts=f"{FALSE_VERDICTS * len(verdicts):.1f}",
+        bands=published.bands,
+        definitions=definitions(published.comments),
         table_name=TABLE,
         box=charts,
     )

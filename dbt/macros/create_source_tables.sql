@@ -3,6 +3,7 @@
     create schema if not exists raw;
     create schema if not exists reference;
     create table if not exists raw.deployments (source VARCHAR, deployment_id VARCHAR, service VARCHAR, environment VARCHAR, status VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP, commit_sha VARCHAR, version VARCHAR, commit_relation VARCHAR, is_rollback BOOLEAN, is_hotfix BOOLEAN, repairs_deployment_id VARCHAR, trigger VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.deployment_statuses (source VARCHAR, deployment_id VARCHAR, status VARCHAR, occurred_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.changes (source VARCHAR, commit_sha VARCHAR, repository VARCHAR, authored_at TIMESTAMP, committed_at TIMESTAMP, merged_at TIMESTAMP, merge_commit_sha VARCHAR, mainline_position BIGINT, is_merge BOOLEAN, pull_request_number BIGINT, author_key VARCHAR, change_type VARCHAR, is_revert BOOLEAN, reverts_commit_sha VARCHAR, files_changed BIGINT, lines_added BIGINT, lines_deleted BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.change_paths (source VARCHAR, commit_sha VARCHAR, path VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.deployment_changes (source VARCHAR, deployment_id VARCHAR, commit_sha VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);

@@ -1,19 +1,11 @@
 """`dbt build` by itself, as an analytics engineer runs it: on nothing, and on a small history worked out by hand."""
 
-import os
-import subprocess
-import sys
 from datetime import date, datetime
-from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
-
-from dagster_project.contracts import REFERENCE_TABLES, TABLES
-from dagster_project.load import load
-from dagster_project.settings import DBT_DIR, Settings
-from dagster_project.warehouse import Warehouse, transaction
+from dbt_models import built, dbt
 
 MARTS = {
     "dim_services",
@@ -107,33 +99,6 @@ def raw_rows() -> dict[str, pl.DataFrame]:
         ).with_columns(component_kind=pl.lit("frontend")),
         "teams": pl.DataFrame({"team": ["old", "new"], "time_zone": ["UTC", "UTC"]}),
     }
-
-
-def dbt(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [
-        Path(sys.executable).with_name("dbt"),
-        *arguments,
-        *("--target-path", folder / "target", "--log-path", folder / "logs"),
-    ]
-    environment = {**os.environ, "PLUMBLINE_WAREHOUSE": str(folder / "warehouse.duckdb"), "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=DBT_DIR, env=environment, capture_output=True, text=True, check=False)
-
-
-def built(folder: Path, rows: dict[str, pl.DataFrame], *arguments: str) -> duckdb.DuckDBPyConnection:
-    """The build file after loading the rows and `dbt` with these arguments, read-only."""
-    settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
-    with Warehouse(settings).connect() as connection, transaction(connection):
-        for name, frame in rows.items():
-            table = TABLES[name]
-            if table in REFERENCE_TABLES:
-                connection.register("frame", frame.to_arrow())
-                connection.execute(f"insert into {table.qualified_name} by name from frame")
-            else:
-                batch = load(connection, table, frame, source="test", origin="test")
-                assert batch.quarantined == 0
-    result = dbt(folder, *arguments)
-    assert result.returncode == 0, result.stdout
-    return duckdb.connect(folder / "warehouse.duckdb", read_only=True)
 
 
 @pytest.fixture(scope="module")

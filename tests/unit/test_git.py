@@ -375,6 +375,65 @@ def test_one_tag_may_deploy_to_two_environments_and_the_first_of_two_patterns_of
     assert quarantine(warehouse) == {}
 
 
+HOTFIX = {"tag": r"v\d+-urgent", "subject": r"(?i)^hotfix\b", "branch": r"hotfix/.*"}
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_hotfix"),
+    [
+        ("Merge branch 'hotfix/login'", True),
+        ("Merge branch 'hotfix/login' into 'main'", True),
+        ("Merge remote-tracking branch 'origin/hotfix/login'", True),
+        ("Merge pull request #1 from acme/hotfix/login", True),
+        ("Merged in hotfix/login (pull request #12)", True),
+        ("Hotfix: login (#3)", True),
+        ("hotfixes page", False),
+        ("Merge branch 'feature/hotfix/login'", False),
+        ("Merge pull request #1 from hotfix/login", False),
+        ("fix: Merge branch 'hotfix/login'", False),
+    ],
+)
+def test_a_hotfix_is_what_its_subject_or_the_branch_it_merges_says(clone, warehouse, subject, is_hotfix):
+    first = clone.commit()
+    second = clone.commit(first, message=f"{subject}\n\nHotfix: in the body it is not asked for")
+    last = clone.commit(second)
+    clone.branch("main", last)
+    clone.deploy(first, 10)
+    hotfix = clone.deploy(last, 20)
+    extract(configure(clone, deployments={"tags": TAGS, "environment": "production", "hotfix": HOTFIX}), warehouse)
+    assert column(warehouse, "deployments", "deployment_id", "is_hotfix")[hotfix] is is_hotfix
+
+
+def test_a_hotfix_is_the_deployment_that_ships_it_first_and_along_first_parents(clone, warehouse):
+    old = clone.commit(message="hotfix: before the record")
+    first = clone.commit(old)
+    inside = clone.commit(first, message="hotfix: inside of a feature")
+    feature = clone.commit(first, inside, message="Merge branch 'feature'")
+    hotfix = clone.commit(feature, message="hotfix: it")
+    later = clone.commit(hotfix)
+    clone.branch("main", later)
+    for minute, commit in enumerate([first, feature, hotfix, later, hotfix]):
+        clone.deploy(commit, minute)
+    clone.tag("v20240102-urgent", later)
+    rule = {"tags": r"v(?P<timestamp>\d+)(-urgent)?", "environment": "production"}
+    extract(configure(clone, deployments=rule), warehouse)
+    assert set(column(warehouse, "deployments", "deployment_id", "is_hotfix").values()) == {None}
+    settings = configure(clone, deployments=rule | {"hotfix": HOTFIX})
+    extract(settings, warehouse)
+    flags = warehouse.sql("select is_hotfix from raw.deployments order by finished_at").fetchall()
+    assert flags == [(False,), (False,), (True,), (False,), (False,), (True,)]
+    assert content(warehouse) == fresh(settings)
+
+
+def test_the_first_deployment_is_a_hotfix_by_the_commit_that_it_deploys_alone(clone, warehouse):
+    commit = clone.commit(message="hotfix: it")
+    clone.branch("main", commit)
+    clone.branch("production", commit)
+    rule = {"release_branch": "production", "environment": "production", "hotfix": {"subject": "^hotfix"}}
+    extract(configure(clone, deployments=rule), warehouse)
+    assert warehouse.sql("select is_hotfix from raw.deployments").fetchall() == [(True,)]
+
+
 # Several services in one repository
 
 

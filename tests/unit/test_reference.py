@@ -1,12 +1,10 @@
 """The reference folder: a wrong row is named by file, line and column, and changes nothing."""
 
 import pytest
+from running import SERVICES, TEAMS
 
 from dagster_project.errors import ConfigurationError
 from dagster_project.reference import load_reference
-
-SERVICES = "service,team,component_kind,repository,valid_from,valid_to\n"
-TEAMS = "team,parent,time_zone\n"
 
 
 def write(settings, services=SERVICES + "web,shop,frontend,,,\n", teams=TEAMS + "shop,,Europe/Berlin\n"):
@@ -65,6 +63,33 @@ def test_a_wrong_service_is_named(connection, settings, services, says):
 def test_a_wrong_team_is_named(connection, settings, teams, says):
     write(settings, teams=TEAMS + teams)
     assert says in refusal(connection, settings)
+
+
+@pytest.mark.parametrize(
+    ("paths", "says"),
+    [
+        ("web/** src/{a,b}", "services.csv line 3: paths: 'src/{a,b}' holds '{'; a glob knows"),
+        ("web/?", "paths: 'web/?' holds '?'"),
+        ("!web/**", "paths: '!web/**' holds '!'"),
+        ("web\\a", r"paths: 'web\\a' holds '\\'"),
+        ("web\tapi", r"paths: 'web\tapi' holds '\t'"),
+        ("web/**.css", "paths: 'web/**.css' has `**` beside other characters"),
+        ("/web/**", "paths: '/web/**' does not start at the root of the repository; write web/**"),
+        ("./web", "paths: './web' does not start at the root of the repository; write web"),
+        ("web/", "paths: 'web/' is a folder, and rules match files; write web/**"),
+    ],
+)
+def test_a_wrong_glob_is_named(connection, settings, paths, says):
+    rows = f'web,shop,frontend,\napi,shop,node_service,"{paths}"\n'
+    write(settings, f"service,team,component_kind,paths\n{rows}")
+    assert says in refusal(connection, settings)
+
+
+def test_globs_of_every_kind_of_name_are_taken(connection, settings):
+    rules = "web/**  app/[slug]/(group)/*.$id.tsx **/+page.svelte README!"
+    write(settings, f"service,team,component_kind,paths\nweb,shop,frontend,{rules}\n")
+    load_reference(connection, settings.reference_dir)
+    assert connection.sql("select paths from reference.services").fetchall() == [(rules,)]
 
 
 def test_ownership_may_pass_from_one_team_to_another(connection, settings):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from dagster_project.errors import PlumblineError
 from dagster_project.report import charts
-from dagster_project.report.charts import Chart, Point, highest_drawn, round_up
-from dagster_project.report.monthly import LEAD_TIME, hours, percent, top_of_scale, write_report
+from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
+from dagster_project.report.monthly import JUDGED, LEAD_TIME, SPACE, hours, percent, top_of_scale, write_report
 from dagster_project.settings import Settings
 
 COLUMNS = {
@@ -49,7 +49,44 @@ COLUMNS = {
     "recovery_median_hours": "double",
     "resolved_incidents": "bigint",
     "mttr_hours": "double",
+    "evidenced_change_failure_rate": "double",
+    "build_median_minutes": "double",
+    "flaky_build_rate": "double",
+    "good_lcp_rate": "double",
+    "reported_profile": "varchar",
+    "reported_deployments_per_day": "double",
+    "reported_lead_time_hours": "double",
+    "reported_change_failure_rate": "double",
+    "reported_recovery_hours": "double",
+    **dict.fromkeys([metric.trend for metric in JUDGED], "varchar"),
+    **dict.fromkeys([metric.band for metric in JUDGED if metric.band], "varchar"),
+    "dora_report_year": "bigint",
 }
+TREND_COLUMNS = {
+    "service": "varchar",
+    "month": "date",
+    "metric": "varchar",
+    "baseline_mean": "double",
+    "lower_limit": "double",
+    "upper_limit": "double",
+    "verdict": "varchar",
+    "paired_metric": "varchar",
+    "paired_verdict": "varchar",
+    "is_trade": "boolean",
+}
+BAND_COLUMNS = {
+    "report_year": "bigint",
+    "metric": "varchar",
+    "band": "varchar",
+    "lowest": "double",
+    "stated": "varchar",
+    "caveat": "varchar",
+}
+BANDS = [
+    (2021, "lead_time", "elite", None, "Less than one hour", None),
+    (2024, "lead_time", "high", 24.0, "Between one day and one week", None),
+    (2024, "lead_time", "elite", None, "Less than one day", "A caveat <b>"),
+]
 
 # The published columns behind each column of the page, in its order.
 CELLS = [
@@ -65,6 +102,7 @@ CELLS = [
     ("change_failure_rate",),
     ("change_failure_rate_low", "change_failure_rate_high"),
     ("failed_deployments",),
+    ("evidenced_change_failure_rate",),
     ("rollbacks",),
     ("hotfixes",),
     ("rework_rate",),
@@ -72,6 +110,8 @@ CELLS = [
     ("recovered_deployments",),
     ("mttr_hours",),
     ("resolved_incidents",),
+    ("build_median_minutes",),
+    ("flaky_build_rate",),
 ]
 
 DASH = "–"
@@ -184,6 +224,34 @@ def row(service: str, number: int, **values) -> dict:
         "recovery_median_hours": 0.4321,
         "resolved_incidents": 5,
         "mttr_hours": 3.21,
+        "evidenced_change_failure_rate": 0.0456,
+        "build_median_minutes": 5.5,
+        "flaky_build_rate": 0.0321,
+        "good_lcp_rate": None,
+        "reported_profile": "plumbline",
+        "reported_deployments_per_day": 0.11,
+        "reported_lead_time_hours": 12.3,
+        "reported_change_failure_rate": 1.25,
+        "reported_recovery_hours": None,
+        **{metric.trend: "inconclusive" for metric in JUDGED},
+        **{metric.band: None for metric in JUDGED if metric.band},
+        "lead_time_dora_band": "high or medium",
+        "dora_report_year": 2024,
+    } | values
+
+
+def trend(service: str, number: int, metric: str, **values) -> dict:
+    return {
+        "service": service,
+        "month": month(number),
+        "metric": metric,
+        "baseline_mean": None if metric == "good_lcp_rate" else 0.5,
+        "lower_limit": None if metric == "good_lcp_rate" else 0.25,
+        "upper_limit": None if metric == "good_lcp_rate" else 0.75,
+        "verdict": "baselining" if metric == "good_lcp_rate" else "inconclusive",
+        "paired_metric": "good_lcp_rate" if metric == "lead_time_median_hours" else None,
+        "paired_verdict": None,
+        "is_trade": False,
     } | values
 
 
@@ -209,20 +277,35 @@ def settings_in(folder: Path) -> Settings:
     return Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
 
 
-def publish(folder: Path, rows: list[dict], without_comment: str | None = None) -> Settings:
+def publish(
+    folder: Path,
+    rows: list[dict],
+    trends: dict[str, dict] | None = None,
+    bands: list[tuple] = BANDS,
+    without_comment: str | None = None,
+) -> Settings:
+    """Publish these months; `trends` replaces values of the verdicts of a metric, in every month and service."""
     settings = settings_in(folder)
     settings.published_dir.mkdir(parents=True, exist_ok=True)
     settings.published_file.unlink(missing_ok=True)
+    verdicts = [
+        trend(each["service"], month_number(each["month"]) - month_number(month(0)), metric.source)
+        | (trends or {}).get(metric.source, {})
+        for each in rows
+        for metric in JUDGED
+    ]
+    tables = {
+        "delivery_monthly": (COLUMNS, [[each[name] for name in COLUMNS] for each in rows]),
+        "monthly_trends": (TREND_COLUMNS, [[each[name] for name in TREND_COLUMNS] for each in verdicts]),
+        "dora_bands": (BAND_COLUMNS, bands),
+    }
     with duckdb.connect(settings.published_file) as connection:
-        columns = ", ".join(f"{name} {type_}" for name, type_ in COLUMNS.items())
-        connection.execute(f"create table delivery_monthly ({columns})")
-        if rows:
-            connection.executemany(
-                f"insert into delivery_monthly values ({', '.join('?' * len(COLUMNS))})",
-                [[each[name] for name in COLUMNS] for each in rows],
-            )
-        for name in COLUMNS.keys() - {without_comment}:
-            connection.execute(f"comment on column delivery_monthly.{name} is 'What {name} means: a < b & c.'")
+        for table, (columns, values) in tables.items():
+            connection.execute(f"create table {table} ({', '.join(f'{name} {t}' for name, t in columns.items())})")
+            if values:
+                connection.executemany(f"insert into {table} values ({', '.join('?' * len(columns))})", values)
+            for name in columns.keys() - {without_comment}:
+                connection.execute(f"comment on column {table}.{name} is 'What {name} means: a < b & c.'")
     as_of = "2026-04-21T15:47:12.345678" if rows else None
     settings.manifest_file.write_text(json.dumps({"as_of": as_of}), encoding="utf-8")
     return settings
@@ -243,7 +326,15 @@ def sections(document: Element) -> dict[str, Element]:
 
 
 def body_rows(element: Element) -> list[Element]:
-    return [line for body in element.all("tbody") for line in body.all("tr")]
+    """The lines of a table of months, or of those of a section."""
+    tables = [element] if element.tag == "table" else element.all("table", **{"class": "months"})
+    return [line for table in tables for body in table.all("tbody") for line in body.all("tr")]
+
+
+def shown_verdicts(section: Element) -> dict[str, list[str]]:
+    """Cells of a service's verdicts by the name of their metric."""
+    [body] = section.one("table", **{"class": "verdicts"}).all("tbody")
+    return {line.one("th").text: [cell.text.replace(SPACE, " ") for cell in line.all("td")] for line in body.all("tr")}
 
 
 def shown_months(section: Element) -> dict[str, list[str]]:
@@ -278,6 +369,8 @@ def test_every_number_of_the_page_is_the_tables(document):
             values = [expected[name] for name in names]
             if None in values:
                 assert text == DASH
+            elif names == ("build_median_minutes",):
+                assert_shows(text, values[0] / 60)
             elif names == ("slowest_segment",):
                 assert text == "merge→build"
             elif len(names) == 2:
@@ -322,6 +415,57 @@ def test_a_finished_month_that_late_data_may_change_is_marked_provisional(tmp_pa
     assert section.all("figcaption")[0].text.startswith("Deployments21 Feb 2018")
 
 
+def test_the_last_final_month_has_its_verdicts_with_what_they_rest_on(tmp_path):
+    rows = [row("api", 1), row("api", 2, change_failure_rate=0.051), row("api", 3, is_provisional=True)]
+    trends = {"change_failure_rate": {"verdict": "improving"}}
+    section = sections(parse(write_report(publish(tmp_path, rows, trends))))["api"]
+    verdicts = section.one("table", **{"class": "verdicts"})
+    assert verdicts.one("caption").text.startswith("Mar 2018 and the month before")
+    shown = shown_verdicts(section)
+    # Without web vitals there is nothing to compare.
+    assert list(shown) == [metric.label for metric in JUDGED[:-1]]
+    assert shown["Change failure rate"] == ["5.1 %", "improving", "50.0 %", "25.0 % to 75.0 %", DASH]
+    assert shown["Lead time, median"] == ["23.3 h", "inconclusive", "30 min", "15 min to 45 min", "high or medium"]
+
+
+def test_an_improvement_beside_a_worse_pair_is_called_a_trade(tmp_path):
+    traded = {"verdict": "improving", "paired_verdict": "worsening", "is_trade": True}
+    trends = {"lead_time_median_hours": traded, "good_lcp_rate": {"verdict": "worsening", "baseline_mean": 0.9}}
+    section = sections(parse(write_report(publish(tmp_path, [row("web", 1)], trends))))["web"]
+    shown = shown_verdicts(section)
+    assert shown["Lead time, median"][1] == "improving, a trade: Page views with a good LCP worsening"
+    assert shown["Page views with a good LCP"] == [DASH, "worsening", "90.0 %", DASH, DASH]
+
+
+def test_what_another_tool_reports_stands_there_only_if_its_profile_is_in_use(document, tmp_path):
+    heading = "As devlake reports"
+    assert heading not in document.text
+    section = sections(parse(write_report(publish(tmp_path, [row("api", 1, reported_profile="devlake")]))))["api"]
+    assert heading in [each.text for each in section.one("table", **{"class": "verdicts"}).all("th")]
+    shown = {metric: cells[-1] for metric, cells in shown_verdicts(section).items()}
+    assert shown["Lead time, median"] == "12.3 h"
+    assert shown["Change failure rate"] == "125.0 %"
+    assert shown["Recovery, median"] == shown["MTTR, mean"] == DASH
+
+
+def test_the_page_says_how_many_verdicts_chance_alone_would_give(document, tmp_path):
+    # Four services with a final month, five metrics each that have a baseline.
+    assert "Of the 20 verdicts here that have a baseline, chance alone would call at most about 0.2" in document.text
+    trends = {metric.source: {"verdict": "baselining"} for metric in JUDGED}
+    assert "chance alone would" not in parse(write_report(publish(tmp_path, [row("api", 1)], trends))).text
+
+
+def test_the_bands_of_the_year_stand_there_with_their_caveats(document, tmp_path):
+    [lines] = document.one("table", **{"class": "bands"}).all("tbody")
+    assert [[cell.text for cell in line.all("td")] for line in lines.all("tr")] == [
+        ["elite", "Less than one day", "A caveat <b>"],
+        ["high", "Between one day and one week", DASH],
+    ]
+    without = parse(write_report(publish(tmp_path, [row("api", 1, dora_report_year=2025)])))
+    assert not without.all("table", **{"class": "bands"})
+    assert "DORA" not in without.text.partition("Definitions")[0]
+
+
 def test_the_year_before_leaves_out_older_months_and_open_ones(tmp_path):
     deployments = [500, *[10, 12, 11, 14, 9, 13, 15, 10, 11, 12, 10, 17], 40, 700]
     rows = [row("api", n, deployments=count, is_complete=n < 14) for n, count in enumerate(deployments)]
@@ -330,7 +474,7 @@ def test_the_year_before_leaves_out_older_months_and_open_ones(tmp_path):
 
 
 def test_every_heading_leads_to_the_published_definition(document):
-    tables = document.all("table")
+    tables = document.all("table", **{"class": "months"})
     assert len(tables) == 5
     entries = {entry.attributes["id"]: entry.one("dd").text for entry in document.one("dl").all("div")}
     assert entries == {name: f"What {name} means: a < b & c." for name in COLUMNS}
@@ -355,7 +499,7 @@ def test_services_stand_by_team_and_name_whatever_their_figures(document):
     contents = [link.text for link in document.one("nav").all("a")]
     assert contents == list(sections(document))
     teams = [heading.text for heading in document.all("h2")]
-    assert teams == ["How to read this page", "Services", "Payments", "Web", "Definitions"]
+    assert teams == ["How to read this page", "Services", "Payments", "Web", "DORA bands of 2024", "Definitions"]
 
 
 def test_a_name_made_of_markup_is_only_text(page, document):
@@ -386,7 +530,7 @@ def test_the_page_states_the_watermark_of_its_data(document):
 
 
 def test_without_a_service_the_page_says_so(tmp_path):
-    document = parse(write_report(publish(tmp_path, [])))
+    document = parse(write_report(publish(tmp_path, [], bands=[])))
     assert "No service has a month on record yet" in document.one("main").text
     assert document.one("p", **{"class": "lead"}).text == "No data yet."
     assert not document.all("table")
@@ -411,6 +555,8 @@ def test_a_service_that_moved_stays_one_under_its_present_team(tmp_path):
 def test_tables_and_charts_can_be_read_aloud(document):
     for table in document.all("table"):
         assert table.one("caption").text
+        assert {heading.attributes["scope"] for heading in table.all("th")} >= {"col", "row"}
+    for table in document.all("table", **{"class": "months"}):
         assert {heading.attributes["scope"] for heading in table.all("th")} == {"col", "colgroup", "row"}
         widths = [1 + sum(int(group.attributes.get("span", 1)) for group in table.all("colgroup")[1:])]
         widths += [len(line.all("th") + line.all("td")) for line in body_rows(table)]

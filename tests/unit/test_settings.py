@@ -22,6 +22,13 @@ sources:
 """
 
 
+def with_hotfix(rule: str, where: str = "tags: x") -> str:
+    """VALID with one rule of deployments and this hotfix rule in it."""
+    before, _, after = VALID.partition("    deployments:\n")
+    _, _, rest = after.partition("environment: production\n")
+    return f"{before}    deployments:\n      - {where}\n        environment: production\n        hotfix: {rule}\n{rest}"
+
+
 def write(folder: Path, text: str) -> Path:
     file = folder / "plumbline.yaml"
     file.write_text(text, encoding="utf-8")
@@ -90,6 +97,11 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
         (VALID + "vars: {calendar_time_zone: Moon}\n", "vars", "'Moon' is no IANA time zone"),
         (VALID + "vars: {incident_link_window_hours: long}\n", "vars", "'long' is not like its default 24"),
         (VALID + "config_file: x\n", "config_file", "unknown key"),
+        (with_hotfix("{subject: '('}"), "sources[0].deployments[0].hotfix.subject", "is not a regular expression"),
+        (with_hotfix("{branch: '(?P<name>x)'}"), "hotfix.branch", "group 'name' is not known; none is allowed"),
+        (with_hotfix("{label: x}"), "hotfix.label", "unknown key; allowed here: tag, subject, branch"),
+        (with_hotfix("{}"), "sources[0].deployments[0].hotfix", "give at least one of tag, subject, branch"),
+        (with_hotfix("{tag: x}", "release_branch: production"), "deployments[0]", "hotfix.tag is of no use"),
         (VALID + "vars: {as_of: soon}\n", "vars", "as_of: 'soon' is no time"),
         (VALID.replace("data_dir: data\n", ""), "data_dir", "missing"),
         ("data_dir: [\n", "line 2", "not valid YAML"),

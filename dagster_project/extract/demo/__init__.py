@@ -75,6 +75,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         produce.__name__: [row for delivery in deliveries.values() for row in produce(delivery)]
         for produce in (
             records.deployments,
+            records.deployment_statuses,
             records.changes,
             records.change_paths,
             records.deployment_changes,

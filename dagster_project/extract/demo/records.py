@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dagster_project.extract.demo.delivery import Delivery, Merge, Row
 from dagster_project.extract.demo.organisation import commit_sha
@@ -27,6 +27,18 @@ def deployments(delivery: Delivery) -> Iterator[Row]:
             "repairs_deployment_id": item.repairs.deployment_id if item.repairs else None,
             "trigger": item.trigger,
         }
+
+
+def deployment_statuses(delivery: Delivery) -> Iterator[Row]:
+    """What the pipeline of production reports; a status that is reported again later changes nothing."""
+    for item in delivery.deployments:
+        if item.environment == "production":
+            row = {"deployment_id": item.deployment_id}
+            yield row | {"status": "in_progress", "occurred_at": item.started_at}
+            yield row | {"status": item.status, "occurred_at": item.finished_at}
+            repeated_at = item.finished_at + timedelta(days=1)
+            if item.status == "success" and repeated_at < delivery.period.end:
+                yield row | {"status": "inactive", "occurred_at": repeated_at}
 
 
 def deployment_changes(delivery: Delivery) -> Iterator[Row]:

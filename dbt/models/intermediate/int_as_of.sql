@@ -3,6 +3,8 @@ with latest_events as (
 
     select max(coalesce(finished_at, started_at)) as latest_at from {{ ref('stg_deployments') }}
     union all
+    select max(occurred_at) as latest_at from {{ ref('stg_deployment_statuses') }}
+    union all
     select max(coalesce(merged_at, committed_at, authored_at)) as latest_at from {{ ref('stg_changes') }}
     union all
     select max(coalesce(closed_at, merged_at, created_at)) as latest_at from {{ ref('stg_pull_requests') }}

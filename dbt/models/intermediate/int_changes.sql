@@ -14,6 +14,7 @@ with changes as (
         changes.authored_at,
         coalesce(pull_requests.merged_at, changes.merged_at) as merged_at,
         coalesce(pull_requests.merge_commit_sha, changes.merge_commit_sha) as merge_commit_sha,
+        changes.mainline_position,
         pull_requests.first_commit_at,
         pull_requests.created_at as opened_at,
         -- A squash merge writes one new commit on the default branch; its times are the moment of the merge.
@@ -51,6 +52,7 @@ select
     changes.authored_at,
     changes.merged_at,
     changes.merge_commit_sha,
+    changes.mainline_position,
     {% if var('lead_time_start') == 'opened' -%}
     'opened' as start_basis,
     changes.opened_at as started_at

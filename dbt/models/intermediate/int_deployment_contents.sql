@@ -6,7 +6,10 @@ with reverted as (
         on
             changes.service = undone.service
             and changes.reverts_commit_sha = undone.commit_sha
-            and changes.deployment_key <> undone.deployment_key
+            and (
+                changes.deployed_at > undone.deployed_at
+                or (changes.deployed_at = undone.deployed_at and changes.deployment_key > undone.deployment_key)
+            )
 
 ),
 

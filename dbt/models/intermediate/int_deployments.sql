@@ -1,4 +1,28 @@
-with attempts as (
+with ended as (
+
+    select
+        deployments.deployment_key,
+        deployments.source,
+        deployments.deployment_id,
+        deployments.service,
+        deployments.commit_sha,
+        deployments.version,
+        deployments.trigger,
+        deployments.commit_relation,
+        deployments.is_marked_rollback,
+        deployments.is_hotfix,
+        deployments.repairs_deployment_key,
+        deployments.started_at,
+        coalesce(outcomes.status, deployments.status) as status,
+        coalesce(outcomes.finished_at, deployments.finished_at) as finished_at
+    from {{ ref('stg_deployments') }} as deployments
+    left join {{ ref('int_deployment_outcomes') }} as outcomes
+        on deployments.deployment_key = outcomes.deployment_key
+    where deployments.environment = 'production'
+
+),
+
+attempts as (
 
     select
         *,
@@ -7,8 +31,7 @@ with attempts as (
         {{ day_of('coalesce(finished_at, started_at)') }} as deployed_on,
         status = 'success' as is_success,
         status in ('failure', 'cancelled') as is_failed_attempt
-    from {{ ref('stg_deployments') }}
-    where environment = 'production'
+    from ended
 
 ),
 

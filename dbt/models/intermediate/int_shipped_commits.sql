@@ -30,6 +30,19 @@ inner join {{ ref('int_deployments') }} as deployments
     on
         reached.service = deployments.service
         and reached.production_sequence = deployments.production_sequence
-{%- if var('first_deployment') == 'ships_nothing' %}
-where not deployments.is_first_on_record
-{%- endif %}
+left join {{ ref('stg_services') }} as services
+    on
+        reached.service = services.service
+        and deployments.deployed_on >= services.valid_from
+        and deployments.deployed_on < services.valid_to
+left join {{ ref('int_path_matches') }} as matches
+    on
+        reached.source = matches.source
+        and reached.commit_sha = matches.commit_sha
+        and services.service = matches.service
+        and services.valid_from = matches.valid_from
+where
+    (services.paths is null or matches.commit_sha is not null)
+    {%- if var('first_deployment') == 'ships_nothing' %}
+    and not deployments.is_first_on_record
+    {%- endif %}

@@ -2,7 +2,6 @@ with failures as (
 
     select
         deployment_key,
-        sum(case when cause = 'incident' then pieces_of_evidence else 0 end) as incidents,
         bool_or(cause = 'incident') as failed_by_incident,
         bool_or(cause = 'rollback') as failed_by_rollback,
         bool_or(cause = 'hotfix') as failed_by_hotfix,
@@ -22,6 +21,16 @@ with failures as (
         min(recovery_started_at) filter (where is_counted) as any_recovery_started_at,
         min(recovered_at) filter (where is_counted) as any_recovered_at
     from {{ ref('fct_deployment_failures') }}
+    group by deployment_key
+
+),
+
+links as (
+
+    select
+        deployment_key,
+        count(*) as incidents
+    from {{ ref('int_incident_links') }}
     group by deployment_key
 
 ),
@@ -68,7 +77,7 @@ judged as (
         coalesce(contents.changes, 0) as changes,
         cast(contents.lines_changed as bigint) as lines_changed,
         coalesce(contents.is_bulk_import, false) as is_bulk_import,
-        cast(coalesce(failures.incidents, 0) as bigint) as incidents,
+        coalesce(links.incidents, 0) as incidents,
         coalesce(failures.failed_by_incident, false) as failed_by_incident,
         coalesce(failures.failed_by_rollback, false) as failed_by_rollback,
         coalesce(failures.failed_by_hotfix, false) as failed_by_hotfix,
@@ -101,6 +110,7 @@ judged as (
     from {{ ref('int_deployments') }} as deployments
     left join {{ ref('int_deployment_contents') }} as contents on deployments.deployment_key = contents.deployment_key
     left join failures on deployments.deployment_key = failures.deployment_key
+    left join links on deployments.deployment_key = links.deployment_key
     left join acquittals on deployments.deployment_key = acquittals.deployment_key
     left join {{ ref('int_observable_successes') }} as observable
         on deployments.deployment_key = observable.deployment_key

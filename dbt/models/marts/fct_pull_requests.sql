@@ -110,7 +110,7 @@ select
         when groups.is_large then {{ span_hours('pull_requests.first_review_at', 'pull_requests.merged_at') }}
     end as review_hours,
     case
-        when not contents.is_bulk_import
+        when not coalesce(contents.is_bulk_import, false)
             then {{ span_hours('pull_requests.merged_at', 'first_deployments.deployed_at') }}
     end as merge_to_deploy_hours
 from pull_requests
