@@ -95,9 +95,8 @@ select
     {%- endfor %}
     count(*) filter (where is_fully_covered) as fully_covered_changes
 from covered
-where
-    {{ owner }} is not null
-    {%- if is_incremental() %}
+where {{ owner }} is not null
+{%- if is_incremental() %}
     and exists (
         select 1 from {{ as_it_stands('int_touched_periods') }} as touched
         where
@@ -106,7 +105,7 @@ where
             and touched.owner_name = covered.{{ owner }}
             and touched.first_day = {{ period_start(period, 'covered.deployed_on') }}
     )
-    {%- endif %}
+{%- endif %}
 group by owner_name, first_day
 {%- if not loop.last %}
 union all

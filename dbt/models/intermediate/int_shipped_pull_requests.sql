@@ -9,10 +9,10 @@ with shipped as (
         service,
         deployment_key,
         deployed_at
-    from {{ ref('int_changes') }} as changes
+    from {{ ref('int_changes') }}
     where
         pull_request_number is not null
-        and {{ is_touched('changes') }}
+        and {{ is_touched('int_changes') }}
     union all
     select
         pull_requests.source,

@@ -15,14 +15,14 @@ with deployments as (
         union
         select * from meta.seen_deployments
     ) as known
-    inner join {{ ref('int_restated_days') }} as days
+    inner join {{ ref('int_restated_days') }} as restated
         on
-            known.service = days.service
-            and known.deployed_on = days.deployed_on
+            known.service = restated.service
+            and known.deployed_on = restated.deployed_on
 
 ),
 
-groups as (
+review_groups as (
 
     select
         source,
@@ -50,11 +50,11 @@ select
     pull_requests.repository,
     pull_requests.pull_request_number
 from {{ ref('stg_pull_requests') }} as pull_requests
-inner join groups
+inner join review_groups
     on
-        pull_requests.source = groups.source
-        and pull_requests.repository = groups.repository
-        and {{ period_start('quarter', day_of('pull_requests.created_at')) }} = groups.created_quarter
+        pull_requests.source = review_groups.source
+        and pull_requests.repository = review_groups.repository
+        and {{ period_start('quarter', day_of('pull_requests.created_at')) }} = review_groups.created_quarter
 union
 select
     shipped.source,
