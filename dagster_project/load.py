@@ -153,13 +153,19 @@ def store(
     )
     _upsert(connection, table, batch, contested=bool(verdicts))
     _quarantine(connection, table, batch, places, rejected)
+    _record(connection, batch)
+    connection.execute("drop table incoming; drop table verdicts")
+    return batch
+
+
+def _record(connection: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     connection.execute(
         "insert into raw.batches values (?, ?, ?, ?, now()::timestamp, ?, ?, ?, ?, ?)",
         [
             batch.batch_id,
-            source,
-            origin,
-            table.name,
+            batch.source,
+            batch.origin,
+            batch.table,
             batch.read,
             batch.loaded,
             batch.duplicate,
@@ -167,8 +173,6 @@ def store(
             batch.removed,
         ],
     )
-    connection.execute("drop table incoming; drop table verdicts")
-    return batch
 
 
 def forget_sources(
@@ -179,11 +183,13 @@ def forget_sources(
     gone = [source for (source,) in known if source not in configured]
     for source in gone:
         for table in tables:
-            connection.execute(
+            (removed,) = connection.execute(
                 f"delete from {table.qualified_name} "
                 "where batch_id in (select batch_id from raw.batches where source = ?)",
                 [source],
-            )
+            ).fetchone()
+            batch = Batch(table.name, source, "no longer in plumbline.yaml", 0, 0, 0, 0, removed)
+            _record(connection, batch)
         connection.execute("delete from raw.quarantine where source = ?", [source])
         connection.execute("delete from raw.source_state where source = ?", [source])
     return gone

@@ -253,13 +253,15 @@ CHOICES = {
     "reported_duration_statistic": ("median", "mean"),
 }
 UNLIMITED = {"incident_link_window_hours"}
+# Variables that nobody sets by hand.
+COMPUTED = {"profile", "definition_version"}
 
 
 def wrong_variable(name: str, given: Any) -> str | None:
     """What is wrong with the value of a dbt variable; None if nothing is."""
     defaults = yaml.safe_load((DBT_DIR / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]
-    if name not in defaults or name == "profile":
-        allowed = ", ".join(key for key in defaults if key != "profile")
+    if name not in defaults or name in COMPUTED:
+        allowed = ", ".join(key for key in defaults if key not in COMPUTED)
         return f"{name!r} is no variable of the dbt project; allowed: {allowed}"
     default = defaults[name]
     if given is None and (default is None or name in UNLIMITED):

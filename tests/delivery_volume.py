@@ -286,14 +286,15 @@ class History:
 
     def _upsert(self, table: Table) -> int:
         stored, key, batch_id = f"warehouse.{table.qualified_name}", ", ".join(table.key), f"{table.name}-{uuid4()}"
-        columns = ", ".join(column.name for column in table.columns)
-        known = f"select {columns} from ({KNOWN[table.name]})"
+        known = KNOWN[table.name]
+        columns = ", ".join(name for name, *_ in self.connection.sql(f"describe {known}").fetchall())
         self.connection.execute(
-            f"create or replace temp table incoming as {known} except select {columns} from {stored}"
+            f"create or replace temp table incoming as ({known}) except (select {columns} from {stored})"
         )
         self.connection.execute(f"delete from {stored} where ({key}) in (select ({key}) from incoming)")
         (rows,) = self.connection.execute(
-            f"insert into {stored} select *, now()::timestamp, ? from incoming", [batch_id]
+            f"insert into {stored} by name select *, now()::timestamp as loaded_at, ? as batch_id from incoming",
+            [batch_id],
         ).fetchone()
         self.connection.execute(
             "insert into warehouse.raw.batches values (?, 'acme', 'volume', ?, now()::timestamp, ?, ?, 0, 0, 0)",

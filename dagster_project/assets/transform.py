@@ -12,6 +12,7 @@ from dagster import AssetExecutionContext, AssetKey
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from dagster_project.definition_version import DEFINITIONS, definition_files, with_version
 from dagster_project.durable import replace_durably
 from dagster_project.errors import PlumblineError
 from dagster_project.installation import Installation, stage
@@ -20,21 +21,13 @@ from dagster_project.settings import DBT_DIR
 
 DBT = Path(sys.executable).with_name("dbt")
 MANIFEST = DBT_DIR / "target" / "manifest.json"
-# A change of one of these makes the manifest stale; a folder changes when a file in it comes or goes.
-MANIFEST_INPUTS = (
-    "dbt_project.yml",
-    "profiles.yml",
-    "models/**",
-    "models/**/*",
-    "macros/**",
-    "macros/**/*",
-    "tests/**/*",
-)
+# A change of one of these makes the manifest stale.
+MANIFEST_INPUTS = (*DEFINITIONS, "tests/**/*")
 
 
 def prepare_manifest() -> None:
     """Let dbt parse its project (about 4 s), only where a file has changed since it last did."""
-    inputs = [path for pattern in MANIFEST_INPUTS for path in DBT_DIR.glob(pattern)]
+    inputs = definition_files(MANIFEST_INPUTS)
     if MANIFEST.exists() and MANIFEST.stat().st_mtime >= max(path.stat().st_mtime for path in inputs):
         return
     # Parsed aside and moved into place, since several processes may find the manifest stale at once.
@@ -78,8 +71,9 @@ def dbt_models(context: AssetExecutionContext, installation: Installation, dbt: 
     """Build and test the models; the last statement stamps the build."""
     settings = installation.settings
     target = settings.data_dir / "dbt"
+    variables = json.dumps(with_version(dbt_vars(settings)), default=str)
     # Unit tests judge the code, not the data; `make test` runs them.
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(dbt_vars(settings), default=str)]
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
     try:
         with stage("build models"):
             yield from dbt.cli(arguments, context=context, target_path=target).stream()

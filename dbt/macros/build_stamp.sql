@@ -1,15 +1,20 @@
-{# Name each build, so that the gate and the publication can tell it from any other. A build that was cut short, had a
-   failure, or left out a model or a test is no success, since its tables may come from several builds. #}
+{# Name each build, so that the gate and the publication can tell it from any other, and say whether it can bring the
+   tables of the one before up to date. A build that was cut short, had a failure, or left out a model or a test is no
+   success, since its tables may come from several builds. #}
 
 {# Before the first node: whatever ends this build early, it will not pass for the one before. #}
 {% macro begin_build() %}
     {% if execute and flags.WHICH in ('build', 'run', 'test') %}
         {% do adapter.create_schema(api.Relation.create(database=target.database, schema='meta')) %}
+        {% set is_update = continues_last_build() %}
         create or replace table meta.build as
         select
             cast('{{ invocation_id }}' as varchar) as build_id,
             cast(null as timestamp) as as_of,
-            false as is_success
+            false as is_success,
+            cast({{ "'" ~ var('definition_version') ~ "'" if var('definition_version') else 'null' }} as varchar)
+            as definition_version,
+            {{ is_update }} as is_update
     {% endif %}
 {% endmacro %}
 
@@ -21,6 +26,7 @@
         {% set nodes = graph.nodes.values() | selectattr('resource_type', 'in', ['model', 'test'])
             | map(attribute='unique_id') | list %}
         {% if nodes | reject('in', passed) | list | length == 0 %}
+            {{ remember_what_was_seen() }}
             update meta.build set is_success = true, as_of = (select max(as_of) from {{ as_of }})
         {% endif %}
     {% endif %}

@@ -438,3 +438,9 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
         {%- endfor %}
     ), '')
 {%- endmacro %}
+
+
+{# Owners and periods of the delivery tables. #}
+{% macro delivery_groupings() -%}
+    {{ return([('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')]) }}
+{%- endmacro %}

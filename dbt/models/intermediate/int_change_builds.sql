@@ -1,17 +1,5 @@
-with successful_builds as (
-
-    select
-        service,
-        commit_sha,
-        started_at,
-        finished_at
-    from {{ ref('stg_builds') }}
-    where status = 'success' and finished_at is not null
-
-),
-
 -- The default branch's first-parent line: a commit on it contains whatever was merged at its place or before.
-on_line as (
+with on_line as (
 
     select
         source,
@@ -23,167 +11,175 @@ on_line as (
 
 ),
 
-deployed_places as (
+successful_builds as (
 
     select
-        deployments.service,
+        -- Empty for a workflow that builds for every service of the repository.
+        coalesce(service, '') as built_service,
+        commit_sha,
+        started_at,
+        finished_at
+    from {{ ref('stg_builds') }}
+    where status = 'success' and finished_at is not null
+
+),
+
+line_builds as (
+
+    select
         on_line.source,
         on_line.repository,
-        on_line.mainline_position,
-        deployments.production_sequence
-    from {{ ref('int_deployments') }} as deployments
-    inner join on_line
-        on
-            deployments.source = on_line.source
-            and deployments.commit_sha = on_line.commit_sha
-    where deployments.is_success
-
-),
-
-deployed_lines as (
-
-    select distinct
-        service,
-        source,
-        repository
-    from deployed_places
-
-),
-
-built_places as (
-
-    select
-        deployed_lines.service,
-        deployed_lines.source,
-        deployed_lines.repository,
+        builds.built_service,
         on_line.mainline_position,
         builds.started_at,
-        builds.finished_at
+        builds.finished_at,
+        row_number() over (
+            partition by on_line.source, on_line.repository, builds.built_service
+            order by builds.finished_at, on_line.mainline_position, builds.started_at
+        ) as finish_sequence
     from successful_builds as builds
     inner join on_line on builds.commit_sha = on_line.commit_sha
-    inner join deployed_lines
+
+),
+
+lines as (
+
+    select distinct
+        source,
+        repository,
+        built_service
+    from line_builds
+
+),
+
+changes as (
+
+    select
+        changes.service,
+        changes.commit_sha,
+        changes.source,
+        changes.repository,
+        lines.built_service,
+        changes.mainline_position,
+        changes.merged_at,
+        changes.deployed_at,
+        on_line.mainline_position as deployed_position
+    from {{ ref('int_changes') }} as changes
+    inner join on_line
         on
-            on_line.source = deployed_lines.source
-            and on_line.repository is not distinct from deployed_lines.repository
-            and coalesce(builds.service, deployed_lines.service) = deployed_lines.service
+            changes.source = on_line.source
+            and changes.deployed_commit_sha = on_line.commit_sha
+    inner join lines
+        on
+            changes.source = lines.source
+            and changes.repository is not distinct from lines.repository
+            and lines.built_service in ('', changes.service)
+    where changes.mainline_position is not null
 
 ),
 
 places as (
 
     select
-        service,
         source,
         repository,
+        built_service,
         mainline_position,
-        production_sequence,
-        cast(null as timestamp) as started_at,
-        cast(null as timestamp) as finished_at
-    from deployed_places
+        finish_sequence
+    from line_builds
     union all
-    select
-        service,
+    select distinct
         source,
         repository,
+        built_service,
         mainline_position,
-        null as production_sequence,
-        started_at,
-        finished_at
-    from built_places
+        cast(null as bigint) as finish_sequence
+    from changes
 
 ),
 
--- A build of the line belongs to the first deployment that holds its head, which ships what only such builds contain.
-shipped_builds as (
+-- For each place, the build that was the first to end of those whose head contains it.
+first_builds as (
 
-    select
-        service,
+    select distinct
+        source,
+        repository,
+        built_service,
         mainline_position,
-        started_at,
-        finished_at,
-        min(production_sequence) over (
-            partition by service, source, repository order by mainline_position desc
-        ) as production_sequence
+        min(finish_sequence) over (
+            partition by source, repository, built_service order by mainline_position desc
+        ) as finish_sequence
     from places
 
 ),
 
--- On the line a merge comes no earlier than those before it, whatever the clocks say.
-shipped_merges as (
+tried as (
 
     select
-        changes.service,
-        deployments.production_sequence,
-        changes.mainline_position,
-        max(max(changes.merged_at)) over (
-            partition by changes.service, deployments.production_sequence order by changes.mainline_position
-        ) as merged_at
-    from {{ ref('int_changes') }} as changes
-    inner join {{ ref('int_deployments') }} as deployments
-        on changes.deployment_key = deployments.deployment_key
-    where changes.mainline_position is not null and changes.merged_at is not null
-    group by changes.service, deployments.production_sequence, changes.mainline_position
+        changes.*,
+        builds.finished_at,
+        builds.mainline_position <= changes.deployed_position
+        and builds.started_at >= changes.merged_at as is_on_the_way
+    from changes
+    inner join first_builds
+        on
+            changes.source = first_builds.source
+            and changes.repository is not distinct from first_builds.repository
+            and changes.built_service = first_builds.built_service
+            and changes.mainline_position = first_builds.mainline_position
+    inner join line_builds as builds
+        on
+            first_builds.source = builds.source
+            and first_builds.repository is not distinct from builds.repository
+            and first_builds.built_service = builds.built_service
+            and first_builds.finish_sequence = builds.finish_sequence
+    -- Where the first to end came too late, so did the others.
+    where changes.deployed_at >= builds.finished_at
 
 ),
 
-stages as (
+-- Rarely the first to end is of a head beyond the deployed one, or began before a merge whose clock was ahead.
+line_results as (
 
     select
         service,
-        production_sequence,
-        mainline_position,
-        mainline_position as merged_position,
-        merged_at as started_at,
-        cast(null as timestamp) as finished_at
-    from shipped_merges
+        commit_sha,
+        finished_at as built_at
+    from tried
+    where is_on_the_way
     union all
     select
-        builds.service,
-        builds.production_sequence,
-        builds.mainline_position,
-        null as merged_position,
-        builds.started_at,
-        builds.finished_at
-    from shipped_builds as builds
-    inner join {{ ref('int_deployments') }} as deployments
+        tried.service,
+        tried.commit_sha,
+        builds.finished_at as built_at
+    from tried
+    inner join line_builds as builds
         on
-            builds.service = deployments.service
-            and builds.production_sequence = deployments.production_sequence
-            and builds.finished_at <= deployments.finished_at
-
-),
-
--- A build contains what had been merged when it started, up to its head.
-contents as (
-
-    select
-        service,
-        production_sequence,
-        merged_position,
-        finished_at,
-        least(
-            mainline_position,
-            coalesce(max(merged_position) over (partition by service, production_sequence order by started_at), 0)
-        ) as contained_position
-    from stages
-
-),
-
-merge_builds as (
-
-    select
-        service,
-        production_sequence,
-        merged_position,
-        min(finished_at) over (
-            partition by service, production_sequence order by contained_position desc
-        ) as built_at
-    from contents
+            tried.source = builds.source
+            and tried.repository is not distinct from builds.repository
+            and tried.built_service = builds.built_service
+            and tried.mainline_position <= builds.mainline_position
+            and tried.deployed_position >= builds.mainline_position
+            and tried.merged_at <= builds.started_at
+            and tried.deployed_at >= builds.finished_at
+    where not tried.is_on_the_way
 
 ),
 
 -- Off the line, and where places on it are unknown, two heads are sure to contain the merge: itself and what is
 -- deployed.
+unplaced as (
+
+    select changes.*
+    from {{ ref('int_changes') }} as changes
+    left join line_results
+        on
+            changes.service = line_results.service
+            and changes.commit_sha = line_results.commit_sha
+    where line_results.commit_sha is null
+
+),
+
 heads as (
 
     select
@@ -192,7 +188,7 @@ heads as (
         merge_commit_sha as head_sha,
         merged_at,
         deployed_at
-    from {{ ref('int_changes') }}
+    from unplaced
     union all
     select
         service,
@@ -200,37 +196,25 @@ heads as (
         deployed_commit_sha as head_sha,
         merged_at,
         deployed_at
-    from {{ ref('int_changes') }}
+    from unplaced
 
 ),
 
-candidates as (
+results as (
 
-    select
-        changes.service,
-        changes.commit_sha,
-        merge_builds.built_at
-    from {{ ref('int_changes') }} as changes
-    inner join {{ ref('int_deployments') }} as deployments
-        on changes.deployment_key = deployments.deployment_key
-    inner join merge_builds
-        on
-            changes.service = merge_builds.service
-            and deployments.production_sequence = merge_builds.production_sequence
-            and changes.mainline_position = merge_builds.merged_position
-    where merge_builds.built_at is not null
+    select * from line_results
     union all
     select
         heads.service,
         heads.commit_sha,
-        successful_builds.finished_at as built_at
+        builds.finished_at as built_at
     from heads
-    inner join successful_builds
+    inner join successful_builds as builds
         on
-            heads.head_sha = successful_builds.commit_sha
-            and heads.service = coalesce(successful_builds.service, heads.service)
-            and heads.merged_at <= successful_builds.started_at
-            and heads.deployed_at >= successful_builds.finished_at
+            heads.head_sha = builds.commit_sha
+            and builds.built_service in ('', heads.service)
+            and heads.merged_at <= builds.started_at
+            and heads.deployed_at >= builds.finished_at
 
 )
 
@@ -238,5 +222,5 @@ select
     service,
     commit_sha,
     min(built_at) as built_at
-from candidates
+from results
 group by service, commit_sha

@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_days', ['service', 'deployed_on']) }}
+
 with changes as (
 
     select
@@ -73,3 +75,4 @@ inner join changes
     on
         shipped.source = changes.source
         and shipped.commit_sha = changes.commit_sha
+where {{ is_touched('shipped') }}

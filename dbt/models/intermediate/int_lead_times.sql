@@ -1,7 +1,8 @@
 {%- set segments = ['commit_to_merge', 'merge_to_build', 'build_to_deploy'] -%}
-{%- set groupings = [
-    ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')
-] -%}
+
+{{ config(materialized='table') if var('lead_time_unit') == 'pull_request' else touched_rows(
+    'int_touched_periods', ['owner_kind', 'owner_name', 'period', 'first_day']
+) }}
 
 {%- if var('lead_time_unit') == 'pull_request' %}
 -- A pull request ships with the last of its commits, and starts with the first of them.
@@ -75,7 +76,7 @@ covered as (
 
 )
 
-{% for owner, period in groupings -%}
+{% for owner, period in delivery_groupings() -%}
 select
     '{{ owner }}' as owner_kind,
     {{ owner }} as owner_name,
@@ -94,8 +95,16 @@ select
     {%- endfor %}
     count(*) filter (where is_fully_covered) as fully_covered_changes
 from covered
-{%- if owner == 'team' %}
-where team is not null
+where {{ owner }} is not null
+{%- if is_incremental() %}
+    and exists (
+        select 1 from {{ as_it_stands('int_touched_periods') }} as touched
+        where
+            touched.owner_kind = '{{ owner }}'
+            and touched.period = '{{ period }}'
+            and touched.owner_name = covered.{{ owner }}
+            and touched.first_day = {{ period_start(period, 'covered.deployed_on') }}
+    )
 {%- endif %}
 group by owner_name, first_day
 {%- if not loop.last %}

@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_commits', ['commit_sha']) }}
+
 with reached as (
 
     select
@@ -8,7 +10,9 @@ with reached as (
     from {{ ref('stg_deployment_changes') }} as deployment_changes
     inner join {{ ref('int_deployments') }} as deployments
         on deployment_changes.deployment_key = deployments.deployment_key
-    where deployments.is_success
+    where
+        deployments.is_success
+        and {{ is_touched('deployment_changes') }}
     group by deployments.service, deployment_changes.commit_sha
 
 )

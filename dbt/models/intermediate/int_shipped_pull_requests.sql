@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_pull_requests', ['source', 'repository', 'pull_request_number']) }}
+
 with shipped as (
 
     select
@@ -8,7 +10,9 @@ with shipped as (
         deployment_key,
         deployed_at
     from {{ ref('int_changes') }}
-    where pull_request_number is not null
+    where
+        pull_request_number is not null
+        and {{ is_touched('int_changes') }}
     union all
     select
         pull_requests.source,
@@ -22,6 +26,7 @@ with shipped as (
         on
             pull_requests.source = shipped.source
             and pull_requests.merge_commit_sha = shipped.commit_sha
+    where {{ is_touched('pull_requests') }}
 
 )
 

@@ -1,3 +1,5 @@
+{{ touched_rows('int_restated_days', ['service', 'deployed_on']) }}
+
 with changes as (
 
     select
@@ -20,6 +22,7 @@ with changes as (
             changes.service = services.service
             and changes.deployed_on >= services.valid_from
             and changes.deployed_on < services.valid_to
+    where {{ is_touched('changes') }}
 
 )
 

@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_pull_requests', ['source', 'repository', 'pull_request_number']) }}
+
 with pull_requests as (
 
     select
@@ -6,25 +8,14 @@ with pull_requests as (
         {{ day_of('created_at') }} as created_on,
         {{ day_of('merged_at') }} as merged_on
     from {{ ref('stg_pull_requests') }}
-
-),
-
--- A number leads to an author, so that the review of one pull request in a small group would be a mark for one person.
-groups as (
-
-    select
-        source,
-        repository,
-        {{ period_start('quarter', 'created_on') }} as created_quarter,
-        count(distinct author_key) >= 5 as is_large
-    from pull_requests
-    group by source, repository, {{ period_start('quarter', 'created_on') }}
+    where {{ is_touched('stg_pull_requests') }}
 
 ),
 
 first_deployments as (
 
     select * from {{ ref('int_shipped_pull_requests') }}
+    where {{ is_touched('int_shipped_pull_requests') }}
     qualify row_number() over (
         partition by source, repository, pull_request_number order by deployed_at, deployment_key
     ) = 1
@@ -105,7 +96,7 @@ select
     pull_requests.created_at,
     pull_requests.created_on,
     pull_requests.ready_at,
-    case when groups.is_large then pull_requests.first_review_at end as first_review_at,
+    case when review_groups.is_large then pull_requests.first_review_at end as first_review_at,
     pull_requests.merged_at,
     pull_requests.merged_on,
     first_deployments.deployment_key,
@@ -113,21 +104,22 @@ select
     {{ span_hours('pull_requests.first_commit_at', 'pull_requests.created_at') }} as coding_hours,
     {{ span_hours('pull_requests.created_at', 'pull_requests.ready_at') }} as draft_hours,
     case
-        when groups.is_large then {{ span_hours('pull_requests.reviewable_at', 'pull_requests.first_review_at') }}
+        when review_groups.is_large
+            then {{ span_hours('pull_requests.reviewable_at', 'pull_requests.first_review_at') }}
     end as pickup_hours,
     case
-        when groups.is_large then {{ span_hours('pull_requests.first_review_at', 'pull_requests.merged_at') }}
+        when review_groups.is_large then {{ span_hours('pull_requests.first_review_at', 'pull_requests.merged_at') }}
     end as review_hours,
     case
         when not coalesce(contents.is_bulk_import, false)
             then {{ span_hours('pull_requests.merged_at', 'first_deployments.deployed_at') }}
     end as merge_to_deploy_hours
 from pull_requests
-inner join groups
+left join {{ ref('int_review_groups') }} as review_groups
     on
-        pull_requests.source = groups.source
-        and pull_requests.repository = groups.repository
-        and {{ period_start('quarter', 'pull_requests.created_on') }} = groups.created_quarter
+        pull_requests.source = review_groups.source
+        and pull_requests.repository = review_groups.repository
+        and {{ period_start('quarter', 'pull_requests.created_on') }} = review_groups.created_quarter
 left join owners
     on
         pull_requests.source = owners.source

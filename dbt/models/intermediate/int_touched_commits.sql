@@ -1,0 +1,36 @@
+{%- do ref('int_deployments') -%}
+{%- do ref('stg_deployment_changes') -%}
+{%- set changes = source('raw', 'changes') -%}
+{%- set change_paths = source('raw', 'change_paths') -%}
+{%- set deployment_changes = source('raw', 'deployment_changes') -%}
+{%- set pull_requests = source('raw', 'pull_requests') -%}
+
+{%- if is_update() -%}
+with deployments as (
+
+    select distinct deployment_key
+    from ({{ differences(watched_deployments(), 'select * from meta.seen_deployments') }}) as differing
+
+)
+
+select commit_sha from {{ new_rows(changes) }} as changes
+union
+select commit_sha from {{ new_rows(change_paths) }} as change_paths
+union
+select commit_sha from {{ new_rows(deployment_changes) }} as deployment_changes
+union
+select shipped.commit_sha
+from {{ ref('stg_deployment_changes') }} as shipped
+inner join deployments on shipped.deployment_key = deployments.deployment_key
+union
+select changes.commit_sha
+from {{ changes }} as changes
+inner join {{ new_rows(pull_requests) }} as pull_requests
+    on
+        changes.source = pull_requests.source
+        and changes.repository = pull_requests.repository
+        and changes.pull_request_number = pull_requests.pull_request_number
+{%- else -%}
+select cast(null as {{ dbt.type_string() }}) as commit_sha
+where false
+{%- endif %}

@@ -1,0 +1,258 @@
+"""Builds that update the tables of the last one: the same marts as a build of everything at once, after every batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from dagster_project.contracts import TABLES
+from dagster_project.definition_version import with_version
+from dagster_project.load import load
+from dagster_project.quality.fingerprint import fingerprint
+from dagster_project.settings import DBT_DIR, Settings
+from dagster_project.warehouse import Warehouse, transaction
+
+# Few enough changes for random histories to have bulk imports.
+VARIABLES = {"bulk_import_minimum_changes": 5, "bulk_import_median_multiple": 2}
+START = datetime(2025, 1, 20)
+
+
+class Installation:
+    """A build file that is updated, beside which the same raw tables are built in full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "warehouse.duckdb"
+        self.settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
+        self.own([("web", "front"), ("api", "back")])
+
+    def own(self, services: list[tuple[str, str]]) -> None:
+        frames = {
+            "services": pl.DataFrame(services, ["service", "team"], orient="row").with_columns(
+                component_kind=pl.lit("frontend"), repository=pl.lit("shop")
+            ),
+            "teams": pl.DataFrame({"team": ["front", "back"], "time_zone": ["UTC", "UTC"]}),
+        }
+        with Warehouse(self.settings).connect() as connection:
+            for name, frame in frames.items():
+                connection.register("frame", frame.to_arrow())
+                connection.execute(f"delete from reference.{name}")
+                connection.execute(f"insert into reference.{name} by name from frame")
+
+    def load(self, rows: dict[str, list[dict]], mirror: bool = False, source: str = "git") -> None:
+        with Warehouse(self.settings).connect() as connection, transaction(connection):
+            for name, records in rows.items():
+                frame = pl.DataFrame(records, infer_schema_length=None)
+                batch = load(connection, TABLES[name], frame, source=source, origin="test", mirror=mirror)
+                assert batch.quarantined == 0, connection.sql("select reason from raw.quarantine").fetchall()
+
+    def build(self) -> bool:
+        """Build once more; returns whether that updated what was there."""
+        self._dbt(self.file, "build", "--exclude-resource-type", "unit_test")
+        with duckdb.connect(self.file, read_only=True) as connection:
+            ((is_success, is_update),) = connection.sql("select is_success, is_update from meta.build").fetchall()
+        assert is_success
+        return is_update
+
+    def marts(self) -> dict[str, str]:
+        return contents(self.file)
+
+    def marts_in_full(self) -> dict[str, str]:
+        file = self.folder / "full.duckdb"
+        shutil.copyfile(self.file, file)
+        self._dbt(file, "run", "--full-refresh")
+        return contents(file)
+
+    def _dbt(self, file: Path, *arguments: str) -> None:
+        folders = ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
+        result = subprocess.run(
+            [
+                Path(sys.executable).with_name("dbt"),
+                *arguments,
+                "--vars",
+                json.dumps(with_version(VARIABLES)),
+                *folders,
+            ],
+            cwd=DBT_DIR,
+            env={**os.environ, "PLUMBLINE_WAREHOUSE": str(file), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout
+
+
+def contents(file: Path) -> dict[str, str]:
+    with duckdb.connect(file, read_only=True) as connection:
+        tables = connection.sql("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+        return {name: fingerprint(connection, f"marts.{name}").checksum for (name,) in tables}
+
+
+def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]]:
+    """Rows of a small history without any order; `share` of its keys, each with values that may be others next time."""
+
+    def at(hours: float = 60 * 24) -> datetime:
+        return START + timedelta(hours=randomness.randrange(int(hours)))
+
+    def maybe(value):
+        return randomness.choice([value, value, None])
+
+    def keys(number: int) -> list[int]:
+        return [key for key in range(number) if randomness.random() < share]
+
+    commits = [f"c{number}" for number in range(60)]
+    rows: dict[str, list[dict]] = {
+        "deployments": [
+            {
+                "deployment_id": f"d{key}",
+                "service": randomness.choice(["web", "api"]),
+                "environment": randomness.choice(["production"] * 9 + ["staging"]),
+                "status": randomness.choice(["success"] * 9 + ["failure"]),
+                "finished_at": at(),
+                "commit_sha": maybe(randomness.choice(commits)),
+                "commit_relation": randomness.choice(["new", "new", "same", "ancestor", None]),
+            }
+            for key in keys(16)
+        ],
+        "deployment_changes": [
+            {"deployment_id": f"d{randomness.choice([key % 16, *range(16), 3, 3, 3])}", "commit_sha": commits[key % 60]}
+            for key in keys(90)
+        ],
+        "changes": [],
+        "pull_requests": [],
+        "builds": [],
+        "incidents": [
+            {"incident_id": f"i{key}", "service": randomness.choice(["web", "api"]), "started_at": at()}
+            for key in keys(4)
+        ],
+    }
+    for key in keys(60):
+        merged_at = at()
+        rows["changes"].append(
+            {
+                "commit_sha": commits[key],
+                "repository": "shop",
+                "authored_at": merged_at - timedelta(hours=randomness.randrange(-3, 60)),
+                "committed_at": merged_at,
+                "merged_at": maybe(merged_at),
+                "merge_commit_sha": randomness.choice([commits[key], *commits[::7]]),
+                "mainline_position": maybe(1 + key),
+                "is_merge": key % 9 == 0,
+                "pull_request_number": maybe(1 + randomness.randrange(9)),
+                "reverts_commit_sha": randomness.choice([None, None, *commits[:2]]),
+                "lines_added": maybe(key),
+                "lines_deleted": 1,
+            }
+        )
+    for key in keys(9):
+        created_at = at()
+        merged_at = maybe(created_at + timedelta(hours=randomness.randrange(90)))
+        rows["pull_requests"].append(
+            {
+                "repository": "shop",
+                "pull_request_number": key + 1,
+                "created_at": created_at,
+                "merged_at": merged_at,
+                "merge_commit_sha": maybe(randomness.choice(commits)),
+                "merge_method": maybe(randomness.choice(["squash", "merge", "rebase"])),
+                "first_commit_at": maybe(created_at - timedelta(hours=5)),
+                "first_review_at": maybe(created_at + timedelta(hours=1)),
+                "author_key": f"person {randomness.randrange(9)}",
+            }
+        )
+    for key in keys(40):
+        started_at = at()
+        rows["builds"].append(
+            {
+                "build_id": f"b{key}",
+                "repository": "shop",
+                "service": randomness.choice([None, None, "web"]),
+                "commit_sha": randomness.choice(commits),
+                "status": randomness.choice(["success", "success", "failure"]),
+                "started_at": started_at,
+                "finished_at": started_at + timedelta(hours=randomness.randrange(9)),
+            }
+        )
+    return {name: records for name, records in rows.items() if records}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_after_every_batch_the_marts_are_those_of_a_build_of_everything_at_once(tmp_path, seed):
+    randomness = random.Random(seed)
+    installation = Installation(tmp_path)
+    installation.load(random_rows(randomness, 0.7))
+    assert not installation.build()
+    for share in (0.3, 0.05, 0.02, 0.1):
+        installation.load(random_rows(randomness, share))
+        assert installation.build()
+        assert installation.marts() == installation.marts_in_full()
+
+
+def shipped(installation: Installation) -> list[tuple]:
+    with duckdb.connect(installation.file, read_only=True) as connection:
+        query = "select service, commit_sha, cast(deployed_on as varchar) from marts.fct_changes order by all"
+        return connection.sql(query).fetchall()
+
+
+def deployment(number: int, day: int, service: str = "web") -> dict:
+    return {
+        "deployment_id": f"d{number}",
+        "service": service,
+        "environment": "production",
+        "status": "success",
+        "finished_at": START + timedelta(days=day),
+    }
+
+
+def change(number: int) -> dict:
+    return {"commit_sha": f"c{number}", "authored_at": START, "is_merge": False}
+
+
+def holds(deployment: int, commit: int) -> dict:
+    return {"deployment_id": f"d{deployment}", "commit_sha": f"c{commit}"}
+
+
+def test_a_moved_row_leaves_its_old_day_and_a_build_of_nothing_new_changes_nothing(tmp_path):
+    installation = Installation(tmp_path)
+    installation.load(
+        {
+            "deployments": [deployment(1, 0), deployment(2, 1), deployment(3, 2)],
+            "deployment_changes": [holds(1, 1), holds(2, 2), holds(2, 3), holds(3, 3)],
+            "changes": [change(1), change(2), change(3)],
+        }
+    )
+    assert not installation.build()
+    first = installation.marts()
+    assert installation.build()
+    assert installation.marts() == first
+    assert shipped(installation) == [("web", "c2", "2025-01-21"), ("web", "c3", "2025-01-21")]
+
+    installation.load({"deployments": [deployment(2, 9), deployment(1, 10)]})
+    assert installation.build()
+    assert shipped(installation) == [("web", "c1", "2025-01-30"), ("web", "c2", "2025-01-29")]
+    assert installation.marts() == installation.marts_in_full()
+
+
+def test_a_build_starts_afresh_where_rows_were_removed_or_a_service_has_another_owner(tmp_path):
+    installation = Installation(tmp_path)
+    installation.load({"deployments": [deployment(1, 0), deployment(2, 1)]})
+    installation.load({"deployment_changes": [holds(2, 1), holds(2, 2)], "changes": [change(1), change(2)]})
+    installation.build()
+    installation.load({"deployment_changes": [holds(2, 2)]}, mirror=True)
+    assert not installation.build()
+    assert shipped(installation) == [("web", "c2", "2025-01-21")]
+    installation.own([("web", "back")])
+    assert not installation.build()
+    with duckdb.connect(installation.file, read_only=True) as connection:
+        assert connection.sql("select distinct team from marts.fct_changes").fetchall() == [("back",)]
