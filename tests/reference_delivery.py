@@ -115,6 +115,7 @@ class Delivery:
         self._add_failures()
         self.pull_requests = self._pull_requests()
         self.builds = self._builds()
+        self.units = self.changes if self.vars["lead_time_unit"] == "commit" else self._pull_requests_as_changes()
 
     # Time and ownership
 
@@ -396,6 +397,25 @@ class Delivery:
             deployment["is_unplanned"] = any(deployment[f"is_{kind}"] for kind in ("rollback", "hotfix", "remediation"))
         for change in self.changes:
             self._add_spans(change, self.by_key[change["deployment_key"]]["is_bulk_import"])
+
+    def _pull_requests_as_changes(self) -> list[Row]:
+        """Each pull request of a service, from the first of its commits to the deployment of the last."""
+        spans = ("lead_time", *SEGMENTS)
+        units, groups = [], defaultdict(list)
+        for change in self.changes:
+            names = ("service", "source", "repository", "pull_request_number")
+            if change["pull_request_number"]:
+                groups[tuple(change[name] for name in names)].append(change)
+            else:
+                units.append(change | {f"{span}_hours": None for span in spans})
+        for commits in groups.values():
+            latest = max(commit["deployed_at"] for commit in commits)
+            last = min((c for c in commits if c["deployed_at"] == latest), key=lambda commit: commit["commit_sha"])
+            starts = [commit["started_at"] for commit in commits if commit["started_at"]]
+            waits = [c["commit_to_merge_hours"] for c in commits if c["commit_to_merge_hours"] is not None]
+            whole = None if last["is_bulk_import"] else hours(min(starts, default=None), latest)
+            units.append(last | {"lead_time_hours": whole, "commit_to_merge_hours": max(waits, default=None)})
+        return units
 
     def _lines_of(self, deployment: Row) -> int | None:
         lines = [c["lines_changed"] for c in self.changes if c["deployment_key"] == deployment["deployment_key"]]
@@ -802,7 +822,7 @@ class Delivery:
                 start,
                 end,
                 of_period(self.deployments, "deployed_on"),
-                of_period(self.changes, "deployed_on"),
+                of_period(self.units, "deployed_on"),
                 of_period(self.incidents, "started_on"),
                 of_period(self.builds, "built_on"),
             )
@@ -842,7 +862,7 @@ class Delivery:
         row["failed_attempts"] = sum(attempt["is_failed_attempt"] for attempt in attempts)
 
         sizes = [success["changes"] for success in successes if success["changes"]]
-        row["changes"] = sum(sizes)
+        row["changes"] = len(changes)
         row["shipping_deployments"] = len(sizes)
         row["changes_per_deployment_median"] = percentile(sizes, 0.5)
         lines = [success["lines_changed"] for success in successes if success["lines_changed"] is not None]

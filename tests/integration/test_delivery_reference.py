@@ -28,6 +28,7 @@ SETTINGS = {
         "incident_lowest_severity": "sev3",
         "hotfix_blame_window_days": 3,
         "frequency_counts_rollbacks_and_redeploys": True,
+        "lead_time_unit": "pull_request",
         "lead_time_start": "opened",
         "first_deployment": "ships_all",
         "incident_link_boundary": "finished",
