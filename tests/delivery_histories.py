@@ -140,6 +140,21 @@ def deployments(draw, number: int, service: str, commits: list[Row]) -> tuple[Ro
 
 
 @st.composite
+def statuses(draw, attempt: Row) -> list[Row]:
+    """The history of an attempt's statuses, such as repeated health checks; its own row may say something else."""
+    kinds = ["pending", "in_progress", "success", "failure", "error", "cancelled", "inactive"]
+    first = attempt["started_at"] or attempt["finished_at"] or START
+    taken = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 9)), min_size=1, max_size=5))
+    if not {kind for kind, _ in taken} & {"success", "failure", "error", "cancelled"}:
+        return []
+    keys = {"source": attempt["source"], "deployment_id": attempt["deployment_id"]}
+    return [
+        keys | {"status": kind, "occurred_at": after(first, step) + timedelta(seconds=place)}
+        for place, (kind, step) in enumerate(taken)
+    ]
+
+
+@st.composite
 def incidents(draw, number: int, attempts: list[Row], commits: list[Row]) -> tuple[Row, list[Row]]:
     """One incident, mostly some hours after an attempt, and its log."""
     attempt = draw(st.sampled_from(attempts))
@@ -193,7 +208,7 @@ def operational_changes(draw, number: int, incidents: list[Row]) -> Row:
     }
 
 
-def is_production(row: Row) -> bool:
+def is_success(row: Row) -> bool:
     return row["environment"] == "production" and row["status"] == "success"
 
 
@@ -219,7 +234,7 @@ def histories(draw, most_deployments: int = 30) -> History:
     history: History = {
         name: []
         for name in (
-            *("deployments", "changes", "change_paths", "deployment_changes", "pull_requests"),
+            *("deployments", "deployment_statuses", "changes", "change_paths", "deployment_changes", "pull_requests"),
             *("builds", "incidents", "incident_events", "operational_changes", "corrections"),
         )
     }
@@ -252,6 +267,8 @@ def histories(draw, most_deployments: int = 30) -> History:
         repository = {"web": "mono", "api": "mono"}.get(service, service)
         attempt, reached = draw(deployments(number, service, repositories[repository]))
         history["deployments"].append(attempt)
+        if draw(rarely):
+            history["deployment_statuses"] += draw(statuses(attempt))
         history["deployment_changes"] += reached
     for number in range(draw(st.integers(0, 10))):
         incident, events = draw(incidents(number, history["deployments"], history["changes"]))
@@ -259,7 +276,13 @@ def histories(draw, most_deployments: int = 30) -> History:
         history["incident_events"] += events
     for number in range(draw(st.integers(0, 4)) if history["incidents"] else 0):
         history["operational_changes"].append(draw(operational_changes(number, history["incidents"])))
-    successes = [f"{row['source']}/{row['deployment_id']}" for row in history["deployments"] if is_production(row)]
+    # A history of statuses may say otherwise, and the gate refuses a correction of what is no success.
+    told = {row["deployment_id"] for row in history["deployment_statuses"]}
+    successes = [
+        f"{row['source']}/{row['deployment_id']}"
+        for row in history["deployments"]
+        if is_success(row) and row["deployment_id"] not in told
+    ]
     for number in range(draw(st.integers(0, 3)) if successes else 0):
         history["corrections"].append(draw(corrections(number, successes, history["incidents"])))
     # The last event on record, so that it is none of those whose kind is open to debate.

@@ -121,6 +121,7 @@ class Delivery:
     def _as_of(self) -> datetime | None:
         events = {
             "deployments": ("started_at", "finished_at"),
+            "deployment_statuses": ("occurred_at",),
             "changes": ("committed_at", "merged_at"),
             "pull_requests": ("created_at", "ready_at", "first_review_at", "approved_at", "merged_at", "closed_at"),
             "builds": ("started_at", "finished_at"),
@@ -182,11 +183,11 @@ class Delivery:
         for row in self.raw["deployments"]:
             if row["environment"] != "production":
                 continue
-            attempt = Sparse(row)
+            attempt = self._with_outcome(row)
             attempt["deployment_key"] = f"{row['source']}/{row['deployment_id']}"
-            attempt["is_success"] = row["status"] == "success"
-            attempt["is_failed_attempt"] = row["status"] in ("failure", "cancelled")
-            attempt["deployed_on"] = self.day(row["finished_at"] or row["started_at"])
+            attempt["is_success"] = attempt["status"] == "success"
+            attempt["is_failed_attempt"] = attempt["status"] in ("failure", "cancelled")
+            attempt["deployed_on"] = self.day(attempt["finished_at"] or attempt["started_at"])
             # What runs: the commit, where the source names it.
             attempt["running"] = row["commit_sha"] or row["version"]
             for flag in ("is_first_on_record", "is_redeploy", "is_rollback", "is_return_to_earlier", "is_hotfix"):
@@ -202,6 +203,18 @@ class Delivery:
                 success["blamed_deployment_key"] = self._blamed(success, successes[:place])
                 success["names_what_it_repairs"] = self._named(success, successes[:place]) is not None
         return attempts
+
+    def _with_outcome(self, row: Row) -> Row:
+        """The attempt as its history of statuses tells: its first success, else its first other terminal status."""
+        key = (row["source"], row["deployment_id"])
+        history = [s for s in self.raw["deployment_statuses"] if (s["source"], s["deployment_id"]) == key]
+        history.sort(key=lambda status: status["occurred_at"])
+        ends = [status for status in history if status["status"] == "success"]
+        ends += [status for status in history if status["status"] in ("failure", "error", "cancelled")]
+        if not ends:
+            return Sparse(row)
+        outcome = "failure" if ends[0]["status"] == "error" else ends[0]["status"]
+        return Sparse(row) | {"status": outcome, "finished_at": ends[0]["occurred_at"]}
 
     def _place(self, success: Row, earlier: list[Row]) -> None:
         """What it is against the successes before it."""

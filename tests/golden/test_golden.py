@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from dbt_models import load_rows, memory, models, profile
+from running import published, run
 
 GOLDEN = Path(__file__).parent
 with (GOLDEN / "expected.csv").open(encoding="utf-8", newline="") as handle:
@@ -35,3 +36,19 @@ def test_each_profile_reports_of_the_golden_history_what_was_worked_out_by_hand(
         wanted = {figure: float(Fraction(row[figure])) if row[figure] else None for figure in FIGURES}
         assert march[row["service"]]["reported_profile"] == name
         assert found == pytest.approx(wanted), row["service"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({row["profile"] for row in EXPECTED} - {"plumbline"}))
+def test_the_gate_passes_under_a_profile_and_the_figures_are_published(tmp_path, name):
+    config = tmp_path / "plumbline.yaml"
+    config.write_text(
+        f"data_dir: data\nreference_dir: {GOLDEN / 'seeds'}\nprofile: {name}\n"
+        f"sources:\n  - kind: landing\n    location: {GOLDEN / 'landing'}\n    settle_seconds: 0\n",
+        encoding="utf-8",
+    )
+    code, output = run(config)
+    assert code == 0, output
+    months = published(config, "select service, reported_lead_time_hours from delivery_monthly order by service desc")
+    wanted = [(row["service"], float(row["reported_lead_time_hours"])) for row in EXPECTED if row["profile"] == name]
+    assert months == wanted
