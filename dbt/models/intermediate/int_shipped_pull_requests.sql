@@ -13,7 +13,7 @@ with shipped as (
     where
         pull_request_number is not null
         and {{ is_touched('int_changes') }}
-    union all
+    union
     select
         pull_requests.source,
         pull_requests.repository,
