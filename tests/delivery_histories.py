@@ -36,7 +36,7 @@ VERSIONS = ("v1", "v2", "v3")
 
 steps = st.integers(0, STEPS)
 rarely = st.sampled_from([False] * 5 + [True])
-maybe = st.sampled_from([None, None, False, True])
+maybe = st.sampled_from([None, None, None, True, False])
 
 
 def after(moment: datetime | None, number: int | None) -> datetime | None:
@@ -165,13 +165,13 @@ def incidents(draw, number: int, attempts: list[Row], commits: list[Row]) -> tup
         "service": attempt["service"],
         "started_at": started_at,
         "severity": draw(st.sampled_from([None, "sev1", "sev3", "sev5"])),
-        "is_false_positive": draw(st.sampled_from([None, False, False, True])),
-        "is_third_party": draw(st.sampled_from([None, None, None, True])),
+        "is_false_positive": draw(rarely),
+        "is_third_party": draw(rarely),
         "is_change_related": draw(maybe),
     }
     row["mitigated_at"] = after(started_at, draw(st.sampled_from([None, 0, 1, 4])))
     row["resolved_at"] = after(row["mitigated_at"] or started_at, draw(st.sampled_from([None, 0, 2, 30])))
-    named = draw(st.sampled_from([None, None, None, "deployment_id", "version", "commit_sha"]))
+    named = draw(st.sampled_from([None] * 6 + ["deployment_id", "version", "commit_sha"]))
     if named == "deployment_id":
         row["deployment_id"] = draw(st.sampled_from([attempt["deployment_id"], "unheard-of"]))
     elif named == "version":
