@@ -129,7 +129,6 @@ incidents as (
 
 ),
 
--- One repository may be built for several services of a team.
 builds as (
 
     select
@@ -141,16 +140,15 @@ builds as (
         {{ percentile(0.9, 'build_minutes') }} as build_p90_minutes,
         count(*) filter (where is_first_success) as built_commits,
         count(*) filter (where is_first_success and is_flaky) as flaky_builds
+    {%- if by == 'team' %}
+    -- One repository may be built for several services of a team.
     from (
-        select distinct
-            {{ by }},
-            built_on,
-            build_key,
-            build_minutes,
-            is_first_success,
-            is_flaky
+        select distinct team, built_on, build_key, build_minutes, is_first_success, is_flaky
         from {{ ref('int_builds') }}
     ) as built
+    {%- else %}
+    from {{ ref('int_builds') }}
+    {%- endif %}
     group by all
 
 ),
@@ -442,5 +440,7 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 
 {# Owners and periods of the delivery tables. #}
 {% macro delivery_groupings() -%}
-    {{ return([('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')]) }}
+    {{ return([
+        ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')
+    ]) }}
 {%- endmacro %}

@@ -253,7 +253,7 @@ def test_an_unknown_folder_ending_or_place_is_said_in_one_line_each(folder, take
     assert take() == []
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 5
-    assert any("deploymnts/" in line and "allowed: deployments, changes" in line for line in lines)
+    assert any("deploymnts/" in line and "allowed: deployments, deployment_statuses" in line for line in lines)
     assert any("deployments/a.xlsx" in line and "allowed: .ndjson" in line for line in lines)
     assert any("deployments/a.parquet.gz" in line for line in lines)
     assert any("stray.ndjson" in line and "put it into the folder of its table" in line for line in lines)

@@ -3,6 +3,7 @@
 {%- do ref('int_changes') -%}
 {%- do ref('int_change_builds') -%}
 {%- do ref('int_deployment_contents') -%}
+{%- do ref('int_observable_successes') -%}
 
 {%- if is_update() -%}
 select
@@ -18,7 +19,11 @@ left join {{ ref('int_change_builds') }} as builds
     on
         changes.service = builds.service
         and changes.commit_sha = builds.commit_sha
-where changes.built_at is distinct from builds.built_at
+left join {{ ref('int_observable_successes') }} as observable
+    on changes.deployment_key = observable.deployment_key
+where
+    changes.built_at is distinct from builds.built_at
+    or changes.observable_success_at is distinct from observable.observable_success_at
 union
 select
     deployments.service,

@@ -9,7 +9,8 @@ with changes as (
         contents.is_bulk_import,
         -- A merge after the deployment is no stage on the way to it.
         case when changes.merged_at <= changes.deployed_at then changes.merged_at end as merged_before_at,
-        builds.built_at
+        builds.built_at,
+        observable.observable_success_at
     from {{ ref('int_changes') }} as changes
     inner join {{ ref('int_deployment_contents') }} as contents
         on changes.deployment_key = contents.deployment_key
@@ -17,6 +18,8 @@ with changes as (
         on
             changes.service = builds.service
             and changes.commit_sha = builds.commit_sha
+    left join {{ ref('int_observable_successes') }} as observable
+        on changes.deployment_key = observable.deployment_key
     left join {{ ref('dim_services') }} as services
         on
             changes.service = services.service
@@ -44,6 +47,7 @@ select
     built_at,
     deployed_at,
     deployed_on,
+    observable_success_at,
     is_bulk_import,
     coalesce(started_at > deployed_at, false) or coalesce(started_at > merged_before_at, false) as is_clock_skew,
     case when not is_bulk_import then {{ span_hours('started_at', 'deployed_at') }} end as lead_time_hours,
@@ -52,5 +56,6 @@ select
             then {{ span_hours('started_at', 'merged_before_at') }}
     end as commit_to_merge_hours,
     case when not is_bulk_import then {{ span_hours('merged_before_at', 'built_at') }} end as merge_to_build_hours,
-    case when not is_bulk_import then {{ span_hours('built_at', 'deployed_at') }} end as build_to_deploy_hours
+    case when not is_bulk_import then {{ span_hours('built_at', 'deployed_at') }} end as build_to_deploy_hours,
+    {{ span_hours('deployed_at', 'observable_success_at') }} as deploy_to_success_hours
 from changes
