@@ -381,6 +381,12 @@ OPERATIONAL_CHANGES = Table(
     ),
 )
 
+DEVICE_CLASSES = ("desktop", "mobile", "tablet", "bot", "unknown")
+WEB_VITALS = ("LCP", "INP", "CLS", "FCP", "TTFB")
+SESSION_ID = Column("session_id", "hash", "Hash of the id of the browser session.")
+TRACE_ID = Column("trace_id", "hash", "Hash of the id of the trace that links a browser step to the API's request.")
+RELEASE = Column("release", "text", "The version, or the commit, that ran.")
+
 RUM_EVENTS = Table(
     "rum_events",
     "One real-user-monitoring event of a browser.",
@@ -411,7 +417,7 @@ RUM_EVENTS = Table(
         Column(
             "event_type",
             "text",
-            "What was measured.",
+            "What was measured. `error` is an uncaught one; `interaction` a click, a key or a completed action.",
             required=True,
             allowed=(
                 "vital",
@@ -424,19 +430,28 @@ RUM_EVENTS = Table(
                 "payment",
             ),
         ),
-        Column("session_id", "text", "The browser session.", required=True),
-        Column("page_view_id", "text", "The page view within it."),
+        Column("session_id", "hash", SESSION_ID.description, required=True),
+        Column("page_view_id", "hash", "Hash of the id of the page view within it."),
+        TRACE_ID,
         Column("route", "text", "Route template, never a raw URL."),
-        Column("release", "text", "The version that the browser ran."),
-        Column("device_class", "text", "Device class.", allowed=("desktop", "mobile", "tablet", "bot", "unknown")),
+        RELEASE,
+        Column("component", "text", "The widget or component that it is about."),
+        Column("device_class", "text", "Device class.", allowed=DEVICE_CLASSES),
+        Column("country", "text", "Country, as two letters of ISO 3166."),
+        Column("is_authenticated", "boolean", "Whether the user was signed in."),
+        Column("is_synthetic", "boolean", "Sent by a robot of one's own, such as a synthetic check; no user."),
+        Column("feature_flags", "text", "Flags that were on, as `name=variant`, sorted, separated by semicolons."),
         Column("navigation_type", "text", "How the page was reached (web-vitals `navigationType`)."),
-        Column("metric_name", "text", "web-vitals metric of a vital.", allowed=("LCP", "INP", "CLS", "FCP", "TTFB")),
+        Column("metric_name", "text", "web-vitals metric of a vital.", allowed=WEB_VITALS),
         Column(
-            "metric_id", "text", "web-vitals `id`: several reports with one id are one measurement, the last counts."
+            "metric_id",
+            "hash",
+            "Hash of web-vitals `id`: several reports with one id are one measurement, the last counts.",
         ),
         Column("metric_value", "number", "Value: milliseconds, or the score for CLS.", minimum=0),
         Column("is_success", "boolean", "Whether a route change, journey step, check or payment succeeded."),
-        Column("step", "text", "Name of the journey step or action."),
+        Column("is_retry_visible", "boolean", "Of a failed payment: the user saw it and had to try again."),
+        Column("step", "text", "Name of the journey step, action or accessibility rule."),
         Column("sample_rate", "number", "Share of sessions that report, above 0 to 1.", minimum=0.000001, maximum=1),
     ),
     rules=(
@@ -444,6 +459,107 @@ RUM_EVENTS = Table(
             "event_type <> 'vital' or (metric_name is not null and metric_value is not null)",
             "a vital needs metric_name and metric_value",
         ),
+    ),
+)
+
+REQUESTS = Table(
+    "requests",
+    "One request that a service answered.",
+    key=("source", "request_id"),
+    event_time="occurred_at",
+    is_event=True,
+    columns=(
+        SOURCE,
+        Column(
+            "request_id",
+            "hash",
+            "Hash of the source's own id of the request or span; without one, of what identifies it.",
+            hash_of=("service", "trace_id", "session_id", "method", "route", "status", "occurred_at", "duration_ms"),
+        ),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("occurred_at", "timestamp", "When it came in.", required=True),
+        Column("route", "text", "Route template, never a raw path."),
+        Column(
+            "method",
+            "text",
+            "HTTP method.",
+            allowed=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY", "OTHER"),
+        ),
+        Column(
+            "status", "integer", "HTTP status of the answer; 0: none was given.", required=True, minimum=0, maximum=599
+        ),
+        Column("duration_ms", "number", "How long the answer took.", minimum=0),
+        Column(
+            "is_validation_error",
+            "boolean",
+            "A 4xx that tells the client of its own mistake, as designed; no failure of the service.",
+        ),
+        Column("is_synthetic", "boolean", "Made by a robot of one's own, such as a synthetic check; no user."),
+        RELEASE,
+        SESSION_ID,
+        TRACE_ID,
+    ),
+)
+
+JOBS = Table(
+    "jobs",
+    "One background job, from its enqueuing on; a later row of the same id tells how it went.",
+    key=("source", "job_id"),
+    event_time="enqueued_at",
+    is_event=True,
+    columns=(
+        SOURCE,
+        Column("job_id", "hash", "Hash of the source's own id of the job.", required=True),
+        Column("service", "text", "The worker, as named in services.csv.", required=True),
+        Column("queue", "text", "The queue."),
+        Column("job_name", "text", "What kind of job it is."),
+        Column("enqueued_at", "timestamp", "When it was put into the queue.", required=True),
+        Column("started_at", "timestamp", "When its last attempt began."),
+        Column("finished_at", "timestamp", "When it ended; absent until then."),
+        Column("status", "text", "How it ended; absent until then.", allowed=("success", "failure", "cancelled")),
+        Column("attempts", "integer", "Attempts so far.", minimum=0),
+        RELEASE,
+        TRACE_ID,
+        UPDATED_AT,
+    ),
+    rules=(
+        *in_order("enqueued_at", "started_at", "finished_at"),
+        Rule("(status is null) = (finished_at is null)", "status and finished_at belong together"),
+    ),
+)
+
+PROCESS_SAMPLES = Table(
+    "process_samples",
+    "One observation of a process of a service: its start, its end, or what it used at a moment.",
+    key=("source", "sample_id"),
+    event_time="occurred_at",
+    is_event=True,
+    columns=(
+        SOURCE,
+        Column(
+            "sample_id",
+            "hash",
+            "Hash of the source's own id; without one, of what identifies the observation.",
+            hash_of=("service", "process_id", "sample_kind", "occurred_at"),
+        ),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("process_id", "hash", "Hash of the id of the process or instance.", required=True),
+        Column("occurred_at", "timestamp", "When.", required=True),
+        Column(
+            "sample_kind",
+            "text",
+            "What was observed: `start` (the first of an instance), `restart` and `crash` (planned or not, it had to "
+            "start again), `sample` (what it used).",
+            required=True,
+            allowed=("start", "restart", "crash", "sample"),
+        ),
+        Column("is_cold_start", "boolean", "Of a start: a request had to wait for it."),
+        Column("startup_ms", "number", "Of a start or restart: until it could serve.", minimum=0),
+        Column("uptime_seconds", "number", "Time since its start.", minimum=0),
+        Column("rss_bytes", "integer", "Resident memory.", minimum=0),
+        Column("heap_used_bytes", "integer", "Used heap of the JavaScript engine.", minimum=0),
+        Column("event_loop_delay_p99_ms", "number", "99th percentile of the delay of the event loop.", minimum=0),
+        RELEASE,
     ),
 )
 
@@ -459,12 +575,14 @@ SYNTHETIC_CHECKS = Table(
             "check_run_id",
             "hash",
             "Hash of the source's own id of the run; without one, of what identifies it.",
-            hash_of=("service", "check_name", "occurred_at"),
+            hash_of=("service", "check_name", "location", "occurred_at"),
         ),
         Column("service", "text", "The service, as named in services.csv.", required=True),
         Column("check_name", "text", "Name of the check."),
+        Column("location", "text", "Where it ran, for example a region."),
         Column("occurred_at", "timestamp", "When.", required=True),
         Column("is_success", "boolean", "Whether it passed.", required=True),
+        Column("duration_ms", "number", "How long it took.", minimum=0),
     ),
 )
 
@@ -546,6 +664,40 @@ CORRECTIONS = Table(
     ),
 )
 
+JOURNEYS = Table(
+    "journeys",
+    "One step of a journey, the ordered way of a user to an outcome.",
+    key=("journey", "position"),
+    schema="reference",
+    columns=(
+        Column("journey", "text", "Name of the journey.", required=True),
+        Column(
+            "service", "text", "The front end in whose sessions it happens, as named in services.csv.", required=True
+        ),
+        Column("position", "integer", "Place of the step, from 1.", required=True, minimum=1),
+        Column("step", "text", "Name of the step.", required=True),
+        Column(
+            "step_kind",
+            "text",
+            "What shows that it was reached: a page view or route change, an action in the browser, a write to an API.",
+            required=True,
+            allowed=("page_view", "action", "api_write"),
+        ),
+        Column("route", "text", "Route template of the page, or of the API's request."),
+        Column("action", "text", "Of an action: the `step` of its interaction, journey step or payment."),
+        Column("api_service", "text", "Of an API write: the service that answers, as named in services.csv."),
+        Column("method", "text", "Of an API write: the HTTP method; empty: any that writes."),
+    ),
+    rules=(
+        Rule("step_kind <> 'page_view' or route is not null", "a page view needs its route"),
+        Rule("step_kind <> 'action' or action is not null", "an action needs its name"),
+        Rule(
+            "step_kind <> 'api_write' or (api_service is not null and route is not null)",
+            "an API write needs api_service and route",
+        ),
+    ),
+)
+
 PROFILES = Table(
     "profiles",
     "One variable that a profile sets, so that the figures are those that another tool reports.",
@@ -594,7 +746,10 @@ RAW_TABLES: tuple[Table, ...] = (
     INCIDENT_EVENTS,
     OPERATIONAL_CHANGES,
     RUM_EVENTS,
+    REQUESTS,
+    JOBS,
+    PROCESS_SAMPLES,
     SYNTHETIC_CHECKS,
 )
-REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, PROFILES, DORA_BANDS)
+REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, JOURNEYS, PROFILES, DORA_BANDS)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

@@ -91,7 +91,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
     measured = Period(min(source.days, MEASURED_DAYS))
     rows["rum_events"] = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
     rows["synthetic_checks"] = synthetic_checks(deliveries.values(), measured, np.random.default_rng(source.seed))
-    return {table.name: _frame(table, rows[table.name]) for table in RAW_TABLES}
+    return {table.name: _frame(table, rows.get(table.name, [])) for table in RAW_TABLES}
 
 
 def write_installation(folder: Path, source: DemoSource) -> Path:

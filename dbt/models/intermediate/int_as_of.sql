@@ -19,6 +19,12 @@ with latest_events as (
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_rum_events') }}
     union all
+    select max(occurred_at) as latest_at from {{ ref('stg_requests') }}
+    union all
+    select max(coalesce(finished_at, started_at, enqueued_at)) as latest_at from {{ ref('stg_jobs') }}
+    union all
+    select max(occurred_at) as latest_at from {{ ref('stg_process_samples') }}
+    union all
     select max(occurred_at) as latest_at from {{ ref('stg_synthetic_checks') }}
 
 )

@@ -23,7 +23,7 @@ measurements as (
         event_id
     from reports
     qualify row_number() over (
-        partition by source, service, session_id, metric_name, coalesce(metric_id, cast(event_id as string))
+        partition by source, service, session_id, metric_name, coalesce(metric_id, event_id)
         order by occurred_at desc, event_id desc
     ) = 1
 

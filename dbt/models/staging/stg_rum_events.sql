@@ -13,11 +13,17 @@ renamed as (
         service,
         session_id,
         page_view_id,
+        trace_id,
 
         -- where
         coalesce(route, 'unknown') as route,
         release,
+        component,
         coalesce(device_class, 'unknown') as device_class,
+        country,
+        is_authenticated,
+        coalesce(is_synthetic, false) as is_synthetic,
+        feature_flags,
         navigation_type,
 
         -- what
@@ -26,6 +32,7 @@ renamed as (
         metric_id,
         metric_value,
         is_success,
+        is_retry_visible,
         step,
         coalesce(sample_rate, 1) as sample_rate,
 

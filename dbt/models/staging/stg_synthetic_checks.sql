@@ -9,8 +9,10 @@ renamed as (
     select
         service,
         check_name,
+        location,
         occurred_at,
-        is_success
+        is_success,
+        duration_ms
 
     from source
 

@@ -1,0 +1,33 @@
+with source as (
+
+    select * from {{ source('raw', 'process_samples') }}
+
+),
+
+renamed as (
+
+    select
+        -- keys
+        source,
+        sample_id,
+        service,
+        process_id,
+
+        -- what
+        sample_kind,
+        release,
+        is_cold_start,
+        startup_ms,
+        uptime_seconds,
+        rss_bytes,
+        heap_used_bytes,
+        event_loop_delay_p99_ms,
+
+        -- times
+        occurred_at
+
+    from source
+
+)
+
+select * from renamed
