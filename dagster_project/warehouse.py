@@ -62,6 +62,7 @@ create table if not exists raw.routes (
     route varchar not null
 );
 create table if not exists raw.people_key (probe varchar not null);
+create table if not exists raw.hash_function (probe ubigint not null);
 create table if not exists raw.source_state (
     source varchar not null,
     state varchar not null,
@@ -102,6 +103,18 @@ def _check_people_key(connection: duckdb.DuckDBPyConnection) -> None:
         raise ConfigurationError(
             f"the people key has changed since this warehouse was made: restore {SALT_VARIABLE} or people.salt, or "
             "move the warehouse file away to load everything again under the new key"
+        )
+
+
+def _check_hash_function(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse another hash function of DuckDB than the stored ids were made with: one session would become two."""
+    connection.execute(
+        "insert into raw.hash_function select hash('plumbline') where not exists (from raw.hash_function)"
+    )
+    if connection.sql("select probe <> hash('plumbline') from raw.hash_function").fetchone()[0]:
+        raise ConfigurationError(
+            f"DuckDB {duckdb.__version__} hashes otherwise than the version that made this warehouse: run `make setup` "
+            "for the locked one, or move the warehouse file away to load everything again"
         )
 
 
@@ -165,6 +178,7 @@ class Warehouse:
                 create_tables(connection)
                 people_of(self.settings.data_dir).use_in(connection)
                 _check_people_key(connection)
+                _check_hash_function(connection)
             yield connection
         finally:
             connection.close()
