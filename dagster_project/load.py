@@ -467,7 +467,7 @@ def _judge(connection, table: Table) -> None:
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join {table.qualified_name} as stored using ({key})
+        left join (select {key}, rowid from {_comparable(connection, table)}) as stored using ({key})
         where occurrences > 1 or stored.rowid is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
@@ -497,6 +497,19 @@ def _judge(connection, table: Table) -> None:
             where incoming.reason is null
         """)
     connection.execute("drop table contested")
+
+
+def _comparable(connection, table: Table) -> str:
+    """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
+    costs the same however many there are."""
+    if not table.timed_keys:
+        return table.qualified_name
+    first, last = connection.sql(
+        f"select min({table.event_time}), max({table.event_time}) from incoming where reason is null"
+    ).fetchone()
+    if first is None:
+        return f"{table.qualified_name} where false"
+    return f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:
