@@ -75,6 +75,8 @@ class Batch:
     duplicate: int
     quarantined: int
     removed: int
+    # What a person should hear of although every row is accounted for.
+    warnings: tuple[str, ...] = ()
     batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

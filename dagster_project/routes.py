@@ -109,6 +109,8 @@ def _expression(rule: RouteRule) -> str:
 def hold(connection: duckdb.DuckDBPyConnection, table: Table, maximum_routes: int) -> list[Folded]:
     """Keep the routes of `incoming` that are known or for which there is room, those of most rows first, as known ones;
     the others become OTHER. Call it in the transaction that stores the rows."""
+    if not any(column.is_route for column in table.columns):
+        return []
     connection.execute(f"""
         create or replace temp table new_routes as
         with seen as (

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from dagster_project import routes
 from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.landing_formats import (
@@ -27,6 +29,7 @@ from dagster_project.extract.landing_formats import (
 )
 from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
 from dagster_project.load import Batch, Fingerprint, Rejected, stage, store
+from dagster_project.reference import route_rules
 from dagster_project.settings import LandingSource, Settings
 from dagster_project.warehouse import transaction
 
@@ -44,6 +47,7 @@ def extract(source: LandingSource, settings: Settings, connection: duckdb.DuckDB
     A changed file corrects rows by their key; rows that it no longer has stay. Raises ConfigurationError for a local
     folder that is not there, PlumblineError for an object store that does not answer.
     """
+    routes.use_in(connection, route_rules(connection, settings.reference_dir))
     place = _place(source)
     offered, problems = _offered(place.files())
     landing = _Landing(source, settings, connection, place)
@@ -127,6 +131,7 @@ class _Landing:
     ) -> None:
         self._source = source
         self._retention_days = settings.retention_days
+        self._maximum_routes = settings.maximum_routes
         self._connection = connection
         self._place = place
         self.location = _portable(source.location, settings)
@@ -179,6 +184,7 @@ class _Landing:
 
     def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str) -> Batch:
         with transaction(self._connection):
+            folded = routes.hold(self._connection, table, self._maximum_routes)
             batch = store(
                 self._connection,
                 table,
@@ -196,7 +202,9 @@ class _Landing:
                 [self.location, file.name, table.name, file.size, file.version, checksum, status, batch.batch_id],
             )
             self._place.demand_unchanged(file)
-        return batch
+        for routes_of_a_service in folded:
+            log.warning("%s: %s", batch.origin, routes_of_a_service)
+        return replace(batch, warnings=tuple(map(str, folded)))
 
     def _note_version(self, file: File) -> None:
         self._place.demand_unchanged(file)
