@@ -40,6 +40,7 @@
     create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
     create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
     create table if not exists reference.audit_answers (quarter DATE, question VARCHAR, team VARCHAR, answer VARCHAR, why VARCHAR, answered_by_role VARCHAR, answered_on DATE);
+    create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
     create table if not exists restricted.ov_releases (quarter DATE, dimension VARCHAR, team VARCHAR, status VARCHAR, value_quarter DATE, mean_low DOUBLE, mean_high DOUBLE, people_band VARCHAR, assessed_share_band VARCHAR, refused_scores BIGINT, spread VARCHAR, recent_evidence_band VARCHAR, possible_bands VARCHAR, is_frozen BOOLEAN);
