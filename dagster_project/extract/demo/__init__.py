@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, JOURNEYS, RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.contracts import CORRECTIONS, JOURNEYS, SERVICES, TABLES, TEAMS, Table, Type
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.demo import backend, experience, organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
@@ -47,19 +47,18 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
     stored = connection.execute("select state from raw.source_state where source = ?", [source.name]).fetchone()
     if stored == (state,):
         return []
-    frames = generate(source)
     with transaction(connection):
         batches = [
             load(
                 connection,
-                table,
-                frames[table.name],
+                TABLES[name],
+                frame,
                 source=source.name,
                 origin=source.name,
                 mirror=True,
                 retention_days=settings.retention_days,
             )
-            for table in RAW_TABLES
+            for name, frame in generate(source).items()
         ]
         connection.execute("delete from raw.source_state where source = ?", [source.name])
         connection.execute("insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, state])
@@ -67,7 +66,7 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
 
 
 def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
-    """Table name → its rows, for every raw table; people in the clear."""
+    """Table name → its rows, for each table that the demo fills; people in the clear."""
     period = Period(source.days)
     deliveries = {service.name: Delivery(service, period, source.seed) for service in organisation.SERVICES}
     rows: dict[str, list[Row]] = {
@@ -87,7 +86,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
     rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
-    return {table.name: _frame(table, rows.get(table.name, [])) for table in RAW_TABLES}
+    return {name: _frame(TABLES[name], each) for name, each in rows.items()}
 
 
 def _telemetry(deliveries: dict[str, Delivery], measured: Period, source: DemoSource) -> dict[str, pl.DataFrame]:
