@@ -377,10 +377,11 @@ def test_recorded_otlp_is_read(landing):
     assert landing.reasons()[0] == "session_id: missing"
 
 
-NAMES_IN_BODIES = (
-    "meta app events exceptions measurements values name lcp attributes context resource key value body kvlistValue "
-    "resourceLogs scopeLogs logRecords resourceSpans scopeSpans spans stringValue kind startTimeUnixNano"
-).split()
+NAMES_IN_BODIES = [
+    *("meta", "app", "events", "exceptions", "measurements", "values", "name", "lcp", "attributes", "context"),
+    *("resource", "key", "value", "body", "kvlistValue", "resourceLogs", "scopeLogs", "logRecords", "resourceSpans"),
+    *("scopeSpans", "spans", "stringValue", "kind", "startTimeUnixNano"),
+]
 
 
 @given(
