@@ -214,7 +214,8 @@ class Settings(Strict):
     @property
     def distinct_sources(self) -> tuple[Source, ...]:
         """The sources, with one entry for each repository, since all entries of a repository are read as one."""
-        return tuple({getattr(source, "repository", source): source for source in self.sources}.values())
+        by_repository = {getattr(source, "repository", place): source for place, source in enumerate(self.sources)}
+        return tuple(by_repository.values())
 
     @property
     def warehouse_file(self) -> Path:
