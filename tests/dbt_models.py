@@ -139,18 +139,25 @@ class Models:
             compiled = dbt(Path(folder) / FILE_NAME, "compile", "--full-refresh", *selection, **variables)
         self.nodes = [result.node for result in compiled]
 
-    def build(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Every model into the database."""
-        for node in self.nodes:
+    def build(self, connection: duckdb.DuckDBPyConnection, *marts: str) -> None:
+        """The models that these marts, or all, are made from, into the database."""
+        for node in self._needed(marts) if marts else self.nodes:
             connection.execute(f"create schema if not exists {node.schema}")
             kind = "view" if node.config.materialized == "view" else "table"
             connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {node.compiled_code}")
 
-    def marts(self, connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict]]:
-        """Build, then every mart's rows."""
-        self.build(connection)
-        names = [node.name for node in self.nodes if node.schema == "marts"]
+    def marts(self, connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, list[dict]]:
+        """Build, then the rows of these marts, or of all."""
+        self.build(connection, *names)
+        names = names or tuple(node.name for node in self.nodes if node.schema == "marts")
         return {name: connection.sql(f"from marts.{name}").pl().to_dicts() for name in names}
+
+    def _needed(self, marts: tuple[str, ...]) -> list:
+        needed: set[str] = set()
+        for node in reversed(self.nodes):
+            if node.name in marts or node.unique_id in needed:
+                needed |= {node.unique_id, *node.depends_on.nodes}
+        return [node for node in self.nodes if node.unique_id in needed]
 
 
 def models(**variables: Any) -> Models:

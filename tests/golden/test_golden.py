@@ -29,7 +29,7 @@ def tables() -> dict[str, pl.DataFrame]:
 def test_each_profile_reports_of_the_golden_history_what_was_worked_out_by_hand(name):
     with memory() as connection:
         load_rows(connection, tables())
-        months = models(**profile(name)).marts(connection)["delivery_monthly"]
+        months = models(**profile(name)).marts(connection, "delivery_monthly")["delivery_monthly"]
     march = {row["service"]: row for row in months if row["month"] == date(2025, 3, 1)}
     for row in (row for row in EXPECTED if row["profile"] == name):
         found = {figure: march[row["service"]][figure] for figure in FIGURES}
