@@ -352,6 +352,37 @@ INCIDENT_EVENTS = Table(
     ),
 )
 
+INCIDENT_REVIEWS = Table(
+    "incident_reviews",
+    "The review (post-mortem) of one incident.",
+    key=("source", "incident_id"),
+    event_time="completed_at",
+    columns=(
+        SOURCE,
+        Column("incident_id", "text", "The incident.", required=True),
+        Column("due_on", "date", "Last day on which it is in time."),
+        Column("completed_at", "timestamp", "When it was done; absent until then."),
+        UPDATED_AT,
+    ),
+)
+
+INCIDENT_ACTIONS = Table(
+    "incident_actions",
+    "One remediation action that an incident or its review led to.",
+    key=("source", "action_id"),
+    event_time="created_at",
+    columns=(
+        SOURCE,
+        Column("action_id", "text", "The source's own id, such as that of a ticket.", required=True),
+        Column("incident_id", "text", "The incident.", required=True),
+        Column("created_at", "timestamp", "When it was agreed.", required=True),
+        Column("due_on", "date", "Last day on which it is in time."),
+        Column("completed_at", "timestamp", "When it was done; absent until then."),
+        UPDATED_AT,
+    ),
+    rules=in_order("created_at", "completed_at"),
+)
+
 OPERATIONAL_CHANGES = Table(
     "operational_changes",
     "One change to what runs that is no deployment: a flag, the CDN, a configuration.",
@@ -627,6 +658,41 @@ TEAMS = Table(
     ),
 )
 
+CLOCK = "A time of day, such as 09:00, in the rotation's time zone; empty: "
+ROTATIONS = Table(
+    "rotations",
+    "One on-call rotation of a team.",
+    key=("rotation", "valid_from"),
+    schema="reference",
+    columns=(
+        Column("rotation", "text", "Name of the rotation.", required=True),
+        Column("team", "text", "The team that is on call, as named in teams.csv.", required=True),
+        Column(
+            "services",
+            "text",
+            "The services whose incidents it takes, separated by spaces; empty: all of the team that no other of its "
+            "rotations names.",
+        ),
+        Column("time_zone", "text", "IANA time zone of those on call; empty: the team's."),
+        Column("business_start", "text", f"{CLOCK}09:00."),
+        Column("business_end", "text", f"{CLOCK}17:00."),
+        Column("sleep_start", "text", f"{CLOCK}22:00."),
+        Column("sleep_end", "text", f"{CLOCK}07:00."),
+        Column("shift_hours", "integer", "Length of one shift; empty: 12.", minimum=1, maximum=168),
+        Column("handover", "text", f"{CLOCK}09:00. A shift begins then, and every shift_hours after it."),
+        Column("valid_from", "date", "First day; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+    ),
+    rules=(
+        *in_order("valid_from", "valid_to"),
+        *(
+            Rule(f"regexp_matches({name}, '^([01][0-9]|2[0-3]):[0-5][0-9]$')", f"{name} is no time such as 09:00")
+            for name in ("business_start", "business_end", "sleep_start", "sleep_end", "handover")
+        ),
+        Rule("business_start < business_end", "business_end is not after business_start"),
+    ),
+)
+
 CORRECTIONS = Table(
     "corrections",
     "One audited correction by hand; of several of one deployment or incident the latest counts.",
@@ -744,6 +810,8 @@ RAW_TABLES: tuple[Table, ...] = (
     BUILDS,
     INCIDENTS,
     INCIDENT_EVENTS,
+    INCIDENT_REVIEWS,
+    INCIDENT_ACTIONS,
     OPERATIONAL_CHANGES,
     RUM_EVENTS,
     REQUESTS,
@@ -751,5 +819,5 @@ RAW_TABLES: tuple[Table, ...] = (
     PROCESS_SAMPLES,
     SYNTHETIC_CHECKS,
 )
-REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, JOURNEYS, PROFILES, DORA_BANDS)
+REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, ROTATIONS, CORRECTIONS, JOURNEYS, PROFILES, DORA_BANDS)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

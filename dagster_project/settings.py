@@ -243,6 +243,7 @@ CHOICES = {
     "first_deployment": ("ships_nothing", "ships_all"),
     "incident_link_boundary": ("started", "finished"),
     "incident_lowest_severity": ("sev1", "sev2", "sev3", "sev4", "sev5"),
+    "oncall_review_severity": ("sev1", "sev2", "sev3", "sev4", "sev5"),
     "failure_causes": ("incident", "rollback", "hotfix", "degradation"),
     "rollback_blames": ("replaced", "first_after_restored"),
     "recovery_start": ("failure", "deployment_finished", "incident_started"),
