@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.contracts import CORRECTIONS, RAW_TABLES, ROTATIONS, SERVICES, TEAMS, Table, Type
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import organisation, records
+from dagster_project.extract.demo import oncall, organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
 from dagster_project.extract.demo.incidents import incidents_of
@@ -84,6 +84,9 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         )
     }
     rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
+    rows["incident_reviews"], rows["incident_actions"] = oncall.reviews_and_actions(
+        rows["incidents"], period, source.seed
+    )
     rows["operational_changes"] = operational_changes(
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
@@ -121,6 +124,14 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, CORRECTIONS, list(_corrections(source)))
+    _write_csv(
+        seeds,
+        ROTATIONS,
+        [
+            (rotation, team, services, None, None, None, None, None, shift_hours, None, None, None)
+            for rotation, team, services, shift_hours in oncall.ROTATIONS
+        ],
+    )
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
