@@ -381,7 +381,6 @@ INCIDENT_REVIEWS = Table(
     "incident_reviews",
     "The review (post-mortem) of one incident.",
     key=("source", "incident_id"),
-    event_time="completed_at",
     columns=(
         SOURCE,
         Column("incident_id", "text", "The incident.", required=True),
@@ -395,7 +394,6 @@ INCIDENT_ACTIONS = Table(
     "incident_actions",
     "One remediation action that an incident or its review led to.",
     key=("source", "action_id"),
-    event_time="created_at",
     columns=(
         SOURCE,
         Column("action_id", "text", "The source's own id, such as that of a ticket.", required=True),

@@ -173,8 +173,8 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
                 problems.append(f"{place}: rotation {rotation['rotation']!r} stands in line {other['line']} as well")
             elif rotation["team"] == other["team"]:
                 for taken in services & (set((other["services"] or "").split()) or {None}):
-                    what = f"service {taken!r}" if taken else f"all other services of team {rotation['team']!r}"
-                    problems.append(f"{place}: {what} already belong to the rotation of line {other['line']}")
+                    what = f"service {taken!r}" if taken else f"what team {rotation['team']!r} has besides"
+                    problems.append(f"{place}: {what} already belongs to the rotation of line {other['line']}")
     return problems
 
 

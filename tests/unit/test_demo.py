@@ -80,7 +80,11 @@ def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updat
         if raw.sql(f"select count({column.name}) from raw.{table.name}").fetchone() == (0,)
     }
     assert empty == {
-        f"{name}.updated_at" for name in ("deployments", "pull_requests", "builds", "incidents", "operational_changes")
+        f"{name}.updated_at"
+        for name in (
+            *("deployments", "pull_requests", "builds", "operational_changes"),
+            *("incidents", "incident_reviews", "incident_actions"),
+        )
     }
 
 
