@@ -84,7 +84,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         )
     }
     rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
-    rows["incident_reviews"], rows["incident_actions"] = oncall.reviews_and_actions(
+    rows["post_incident_reviews"], rows["post_incident_actions"] = oncall.reviews_and_actions(
         rows["incidents"], period, source.seed
     )
     rows["operational_changes"] = operational_changes(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 
 from dagster_project.extract.demo.delivery import Row
-from dagster_project.extract.demo.organisation import Period
+from dagster_project.extract.demo.organisation import SERVICES, Period
 
 REVIEWED_SEVERITIES = ("sev1", "sev2")
 REVIEWED_RATE = 0.85
@@ -25,9 +25,10 @@ ROTATIONS = (
 
 
 def reviews_and_actions(incidents: Iterable[Row], period: Period, seed: int) -> tuple[list[Row], list[Row]]:
-    """Rows of incident_reviews and of incident_actions: of severe incidents that are over and were none by mistake."""
+    """Rows of post_incident_reviews and _actions, of severe incidents that are over and were no false alarm."""
     random = Random(f"{seed}/reviews")
     reviews, actions = [], []
+    owner_of = {service.name: service for service in SERVICES}
     for incident in incidents:
         resolved_at = incident["resolved_at"]
         if incident["severity"] not in REVIEWED_SEVERITIES or resolved_at is None or incident.get("is_false_positive"):
@@ -36,7 +37,9 @@ def reviews_and_actions(incidents: Iterable[Row], period: Period, seed: int) -> 
         is_held = random.random() < REVIEWED_RATE
         reviews.append(
             {
+                "review_id": f"{incident['incident_id']}/review",
                 "incident_id": incident["incident_id"],
+                "link": f"https://reviews.example/{incident['incident_id']}",
                 "due_on": (resolved_at + timedelta(days=REVIEW_DUE_DAYS)).date(),
                 "completed_at": period.before_end(held_at) if is_held else None,
             }
@@ -47,14 +50,15 @@ def reviews_and_actions(incidents: Iterable[Row], period: Period, seed: int) -> 
             days = random.randint(7, 35)
             chance = random.random()
             late = 0 if chance < ON_TIME_RATE else random.randint(1, 20)
-            completed_at = held_at + timedelta(hours=round(24 * (days * random.uniform(0.2, 0.95) + late * 1.5)))
+            closed_at = held_at + timedelta(hours=round(24 * (days * random.uniform(0.2, 0.95) + late * 1.5)))
             actions.append(
                 {
                     "action_id": f"{incident['incident_id']}/{number}",
                     "incident_id": incident["incident_id"],
-                    "created_at": held_at,
+                    "team": owner_of[incident["service"]].team_at(held_at.date()).name,
+                    "agreed_at": held_at,
                     "due_on": (held_at + timedelta(days=days)).date(),
-                    "completed_at": period.before_end(completed_at) if chance < ON_TIME_RATE + LATE_RATE else None,
+                    "closed_at": period.before_end(closed_at) if chance < ON_TIME_RATE + LATE_RATE else None,
                 }
             )
     return reviews, actions

@@ -15,9 +15,9 @@ with latest_events as (
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_incident_events') }}
     union all
-    select max(completed_at) as latest_at from {{ ref('stg_incident_reviews') }}
+    select max(completed_at) as latest_at from {{ ref('stg_post_incident_reviews') }}
     union all
-    select max(coalesce(completed_at, created_at)) as latest_at from {{ ref('stg_incident_actions') }}
+    select max(coalesce(closed_at, agreed_at)) as latest_at from {{ ref('stg_post_incident_actions') }}
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_operational_changes') }}
     union all

@@ -31,6 +31,16 @@ recurrences as (
 
 ),
 
+reviews as (
+
+    select
+        incident_key,
+        min(completed_at) as completed_at
+    from {{ ref('stg_post_incident_reviews') }}
+    group by incident_key
+
+),
+
 incidents as (
 
     select
@@ -94,7 +104,7 @@ inner join {{ ref('int_rotations') }} as rotations
             rotations.services is null
             or ' ' || rotations.services || ' ' like '% ' || incidents.service || ' %'
         )
-left join {{ ref('stg_incident_reviews') }} as reviews on incidents.incident_key = reviews.incident_key
+left join reviews on incidents.incident_key = reviews.incident_key
 -- A rotation that names the service goes before one that takes what is left.
 qualify row_number() over (
     partition by incidents.incident_key

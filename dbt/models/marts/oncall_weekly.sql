@@ -120,8 +120,8 @@ actions as (
         incidents.team,
         {{ period_start('week', 'actions.due_on') }} as week,
         count(*) as due_actions,
-        count(*) filter (where {{ day_of('actions.completed_at') }} <= actions.due_on) as actions_closed_on_time
-    from {{ ref('stg_incident_actions') }} as actions
+        count(*) filter (where {{ day_of('actions.closed_at') }} <= actions.due_on) as actions_closed_on_time
+    from {{ ref('stg_post_incident_actions') }} as actions
     inner join {{ ref('int_oncall_incidents') }} as incidents on actions.incident_key = incidents.incident_key
     cross join as_of
     where actions.due_on < as_of.as_of_day

@@ -1,15 +1,14 @@
 with source as (
 
-    select * from {{ source('raw', 'incident_actions') }}
+    select * from {{ source('raw', 'post_incident_reviews') }}
 
 ),
 
 renamed as (
 
     select
-        source || '/' || action_id as action_key,
+        source || '/' || review_id as review_key,
         source || '/' || incident_id as incident_key,
-        created_at,
         due_on,
         completed_at
 
