@@ -199,7 +199,7 @@ DAMAGE = {
         "oncall_weekly",
         "every_incident_of_an_owned_service_is_counted_once",
     ),
-    "update marts.oncall_weekly set response_quarter = null where acknowledge_incidents > 0": (
+    "update marts.oncall_weekly set response_quarter = date '2026-01-01' where response_quarter is null": (
         "oncall_weekly",
         "response_times_are_those_of_five_people_or_more",
     ),
