@@ -72,15 +72,16 @@ def mail_server():
             in_message = False
             for line in self.rfile:
                 text = line.decode().rstrip()
+                command = text.upper()
                 lines.append(text)
                 if in_message:
                     in_message = text != "."
                     reply = b"" if in_message else b"250 taken\r\n"
                 else:
-                    in_message = text == "DATA"
-                    reply = {"DATA": b"354 go on\r\n", "QUIT": b"221 bye\r\n"}.get(text, b"250 fine\r\n")
+                    in_message = command == "DATA"
+                    reply = {"DATA": b"354 go on\r\n", "QUIT": b"221 bye\r\n"}.get(command, b"250 fine\r\n")
                 self.wfile.write(reply)
-                if text == "QUIT":
+                if command == "QUIT":
                     return
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session) as server:
@@ -131,11 +132,11 @@ def test_what_could_not_be_sent_is_tried_again_and_other_channels_hear_it_all_th
         with pytest.raises(PlumblineError, match="slack TEST_WEBHOOK: refused with status 500; the next run") as caught:
             send_alerts(settings)
         assert "secret" not in str(caught.value)
-        assert lines.count("DATA") == 1
-        assert "RCPT TO:<oncall@example.org>" in {line.split(" size")[0] for line in lines}
+        assert lines.count("data") == 1
+        assert "rcpt TO:<oncall@example.org>" in lines
         answer["status"] = 200
         assert send_alerts(settings) == 1
-        assert lines.count("DATA") == 1
+        assert lines.count("data") == 1
     assert len(texts) == 2
     stored = (settings.data_dir / "alerts.json").read_text(encoding="utf-8")
     assert "@" not in stored
