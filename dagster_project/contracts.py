@@ -882,7 +882,6 @@ POST_INCIDENT_REVIEWS = Table(
     "post_incident_reviews",
     "One review of an incident.",
     key=("source", "review_id"),
-    event_time="completed_at",
     columns=(
         SOURCE,
         Column("review_id", "text", "The source's own id.", required=True),
@@ -899,7 +898,6 @@ POST_INCIDENT_ACTIONS = Table(
     "post_incident_actions",
     "One action that the review of an incident agreed on.",
     key=("source", "action_id"),
-    event_time="agreed_at",
     columns=(
         SOURCE,
         Column("action_id", "text", "The source's own id.", required=True),
