@@ -57,11 +57,8 @@ BEACON = f"""
 TYPES = {
     "occurred_at": "TIMESTAMP",
     "metric_value": "DOUBLE",
-    **dict.fromkeys(
-        ("service", "event_type", "session_id", "page_view_id", "route", "release", "device_class", "metric_name")
-        + ("metric_id", "step"),
-        "VARCHAR",
-    ),
+    **dict.fromkeys(("service", "event_type", "session_id", "page_view_id", "route"), "VARCHAR"),
+    **dict.fromkeys(("release", "device_class", "metric_name", "metric_id", "step"), "VARCHAR"),
 }
 
 

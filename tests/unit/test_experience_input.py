@@ -18,7 +18,7 @@ from dagster_project.contracts import RUM_EVENTS
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.bodies import time_of
 from dagster_project.extract.landing import extract
-from dagster_project.extract.landing_formats import BODIES, LandedFile, _filled_lines, _lines_numbered, _nth
+from dagster_project.extract.landing_formats import BODIES, LandedFile, _lines_numbered, _nth, filled_lines
 from dagster_project.settings import LandingSource
 from dagster_project.warehouse import Warehouse
 
@@ -525,8 +525,8 @@ def test_places_are_found_without_a_look_at_each_line(tmp_path_factory, lines, d
     path = Path(tmp_path_factory.getbasetemp()) / "lines.ndjson"
     path.write_bytes(b"\n".join(lines))
     file = LandedFile(path, "lines", "lines.ndjson", RUM_EVENTS, "ndjson", "uncompressed", 2**20)
-    every = [(line.number, line.offset) for line in _filled_lines(file)]
+    every = [(line.number, line.offset) for line in filled_lines(file)]
     numbers = sorted(data.draw(st.sets(st.integers(1, max(1, len(every))))))
     numbers = [number for number in numbers if number <= len(every)]
-    expected = [(line.number, line.offset) for line in _nth(_filled_lines(file), numbers)]
+    expected = [(line.number, line.offset) for line in _nth(filled_lines(file), numbers)]
     assert [(line.number, line.offset) for line in _lines_numbered(file, numbers)] == expected
