@@ -304,7 +304,7 @@ class _BodyRows:
                     if row is None:
                         left_out[re.sub(r"\W.*", "", place.rsplit(".", 1)[-1])] += 1
                     else:
-                        yield BodyItem(line, place), {name: _json_text(value) for name, value in row.items()}
+                        yield BodyItem(line, place), {name: json_text(value) for name, value in row.items()}
             except ValueError as error:
                 rejected.append(Rejected(json_place(self._file, line), str(error), line.content))
         if left_out and is_first_pass:
