@@ -11,15 +11,24 @@ from zoneinfo import available_timezones
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import DORA_BANDS, PROFILES, REFERENCE_TABLES, SERVICES, TEAMS, Table
+from dagster_project.contracts import (
+    DEGRADATION_INDICATORS,
+    DORA_BANDS,
+    PROFILES,
+    REFERENCE_TABLES,
+    SERVICES,
+    TEAMS,
+    Table,
+)
 from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
 from dagster_project.settings import PROJECT_DIR
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
-# Facts about the world rather than about one organisation: a folder without the file has the one shipped here.
-SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name}
+# Facts about the world rather than about one organisation, and defaults that suit most: a folder without the file has the
+# one shipped here.
+SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name}
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:

@@ -122,9 +122,11 @@ class Models:
             assert result.success, result.exception
         self.nodes = [compiled.node for compiled in result.result.results]
 
-    def build(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Every model into the database."""
+    def build(self, connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+        """Every model, or those of these names, into the database."""
         for node in self.nodes:
+            if names and node.name not in names:
+                continue
             connection.execute(f"create schema if not exists {node.schema}")
             kind = "view" if node.config.materialized == "view" else "table"
             connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {node.compiled_code}")
