@@ -9,21 +9,7 @@
     'not_good_lcp_page_loads': ('lcp_page_views', 'lcp_page_views - good_lcp_page_views')
 } -%}
 
-with events as (
-
-    select
-        *,
-        cast(round(1000000 / sample_rate) as bigint) as weight
-    from {{ ref('stg_rum_events') }}
-    where
-        event_type in ('accessibility_check', 'payment')
-        and is_success is not null
-        and device_class <> 'bot'
-        and not is_synthetic
-
-),
-
-requests as (
+with requests as (
 
     select
         requests.*,
@@ -54,7 +40,7 @@ process_hours as (
 select
     '{{ indicator }}' as indicator,
     service,
-    day,
+    started_on as day,
     started_at as occurred_at,
     device_class,
     entry_route as route,
@@ -73,7 +59,7 @@ union all
 select
     case when event_type = 'payment' then 'failed_payments' else 'failed_accessibility_checks' end as indicator,
     service,
-    {{ day_of('occurred_at') }} as day,
+    day,
     occurred_at,
     device_class,
     route,
@@ -85,7 +71,8 @@ select
     weight,
     1 as cases,
     case when is_success then 0 else 1 end as bad_cases
-from events
+from {{ ref('int_user_events') }}
+where event_type in ('accessibility_check', 'payment') and is_success is not null
 union all
 select
     'failed_requests' as indicator,

@@ -1,3 +1,5 @@
+{{ touched_rows('int_restated_indicator_days', ['service', 'day']) }}
+
 select
     cases.indicator,
     cases.service,
@@ -14,5 +16,8 @@ select
 from {{ ref('int_indicator_cases') }} as cases
 inner join {{ ref('int_indicators') }} as indicators
     on cases.service = indicators.service and cases.indicator = indicators.indicator
-where cases.cases > 0
+where
+    cases.cases > 0
+    and {{ near_restated_days('cases.day', touched='int_restated_indicator_days') }}
+    and {{ is_touched('cases') }}
 group by all
