@@ -26,8 +26,8 @@ from dagster_project.settings import PROJECT_DIR
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
-# Facts about the world rather than about one organisation, and defaults that suit most: a folder without the file has the
-# one shipped here.
+# Facts about the world rather than about one organisation, and defaults that suit most: a folder without the file has
+# the one shipped here.
 SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name}
 
 

@@ -8,12 +8,17 @@ from datetime import datetime, timedelta
 import duckdb
 import numpy as np
 import polars as pl
-
 from dbt_models import models
 
 START = datetime(2026, 3, 2)  # a Monday
 EPOCH_HOURS = int((START - datetime(1970, 1, 1)).total_seconds()) // 3600
-JUDGING = ("int_deployment_windows", "int_release_matches", "int_indicator_windows", "int_left_out_baselines", "int_degradations")
+JUDGING = (
+    "int_deployment_windows",
+    "int_release_matches",
+    "int_indicator_windows",
+    "int_left_out_baselines",
+    "int_degradations",
+)
 COUNTS = ("cases", "bad_cases")
 
 
@@ -52,7 +57,9 @@ class World:
     def count(self, service: str, indicator: str, rows: pl.DataFrame) -> None:
         """Rows of hour (since START), cases, bad_cases and, if wanted, device_class, entry_route, release, weight."""
         defaults = {"device_class": "desktop", "entry_route": "/", "release": None, "weight": 1_000_000}
-        rows = rows.with_columns(pl.lit(value).alias(name) for name, value in defaults.items() if name not in rows.columns)
+        rows = rows.with_columns(
+            pl.lit(value).alias(name) for name, value in defaults.items() if name not in rows.columns
+        )
         self.counts.append(
             rows.group_by("hour", "device_class", "entry_route", "release", "weight")
             .agg(pl.sum("cases"), pl.sum("bad_cases"))
@@ -67,7 +74,9 @@ class World:
                 pl.col("bad_cases").cast(pl.Int64),
                 (pl.col("cases") * pl.col("weight")).cast(pl.Int64).alias("weight"),
                 (pl.col("bad_cases") * pl.col("weight")).cast(pl.Int64).alias("bad_weight"),
-                (pl.col("cases") * pl.col("weight") * pl.col("weight") / 1_000_000).cast(pl.Int64).alias("squared_weight"),
+                (pl.col("cases") * pl.col("weight") * pl.col("weight") / 1_000_000)
+                .cast(pl.Int64)
+                .alias("squared_weight"),
             )
         )
 
@@ -94,7 +103,9 @@ class World:
                 connection.execute(f"create table intermediate.{name} as from given")
                 connection.unregister("given")
             models(**variables).build(connection, *JUDGING)
-            return connection.sql("from intermediate.int_degradations order by service, production_sequence, indicator").pl()
+            return connection.sql(
+                "from intermediate.int_degradations order by service, production_sequence, indicator"
+            ).pl()
 
 
 def hourly(
@@ -123,12 +134,14 @@ NULL_RATES = {
 STRATA = [(device, route) for device in ("desktop", "mobile") for route in ("/", "/search", "/products/:slug")]
 
 
-def restless(random: np.random.Generator, rate: float, days: int, visitors_per_day: float) -> pl.DataFrame:
+def restless(
+    random: np.random.Generator, rate: float, days: int, visitors_per_day: float, restlessness: float
+) -> pl.DataFrame:
     """Cases of an indicator in which nothing happens but life: days differ, visitors come back and are alike to
-    themselves, strata differ in their rates, and their mix moves from day to day, most of all on the last three days."""
+    themselves, strata differ in their rates, and their mix moves from day to day, most of all on the last three."""
     odds = np.log(rate / (1 - rate)) + random.normal(0, 0.35, len(STRATA))
     frames = []
-    day_effects = random.normal(0, 0.12, days)
+    day_effects = random.normal(0, restlessness, days)
     usual_mix = random.dirichlet(np.full(len(STRATA), 4.0))
     other_mix = random.dirichlet(np.full(len(STRATA), 4.0))
     for day in range(days):
@@ -141,7 +154,14 @@ def restless(random: np.random.Generator, rate: float, days: int, visitors_per_d
         visits = random.geometric(0.6, visitors)
         hour = np.minimum(random.binomial(23, 0.6, visitors), 23)
         frames.append(
-            pl.DataFrame({"hour": hour + 24 * day, "stratum": stratum, "cases": visits, "bad_cases": random.binomial(visits, own_share)})
+            pl.DataFrame(
+                {
+                    "hour": hour + 24 * day,
+                    "stratum": stratum,
+                    "cases": visits,
+                    "bad_cases": random.binomial(visits, own_share),
+                }
+            )
             .group_by("hour", "stratum")
             .sum()
         )

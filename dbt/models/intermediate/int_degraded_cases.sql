@@ -65,7 +65,6 @@ cases as (
         cases.component,
         cases.device_class,
         cases.country,
-        cases.release,
         cases.cases * cases.weight as weight,
         cases.bad_cases * cases.weight as bad_weight
     from kept
@@ -119,7 +118,6 @@ select
     coalesce(cases.component, case when cases.indicator = 'error_sessions' then traits.component end) as component,
     cases.device_class,
     cases.country,
-    cases.release,
     traits.feature_flags,
     cast(sum(cases.weight) as bigint) as weight,
     cast(sum(cases.bad_weight) as bigint) as bad_weight

@@ -1,4 +1,4 @@
-{%- set dimensions = ['route', 'component', 'device_class', 'country', 'release'] -%}
+{%- set dimensions = ['route', 'component', 'device_class', 'country'] -%}
 
 with totals as (
 
@@ -63,6 +63,10 @@ valued as (
         sum(case when is_after then 0 else bad_weight end) as baseline_bad_weight
     from tagged
     group by deployment_key, indicator, dimension, dimension_value
+    -- What no case says anything about is no dimension of it.
+    qualify max(case when dimension_value <> '(none)' then 1 else 0 end) over (
+        partition by deployment_key, indicator, dimension
+    ) = 1
 
 ),
 
