@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from math import atan, comb, cos, exp, floor, inf, lgamma, log, log1p, pi, sqrt
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 HOUR = timedelta(hours=1)
 WINDOW_HOURS, BASELINE_DAYS = 24, 28
 RISE, RISE_TO_FIND, LEVEL, LEAST_POWER = 0.2, 0.3, 0.001, 0.8
-LOST_BELOW, LOST_LEAST_EXPECTED = 0.5, 50
+LOST_BELOW = 0.5
 EPOCH = datetime(1970, 1, 1)
 Row = dict
 
@@ -161,9 +161,7 @@ class Judge:
             "baseline_cases": sum(each.cases for each in base.values()),
             "baseline_days": len(days),
             "is_complete": self.closes_at(n) <= self.as_of,
-            "is_telemetry_lost": bool(
-                expected and expected >= LOST_LEAST_EXPECTED and telemetry[0] < LOST_BELOW * expected
-            ),
+            "telemetry_p": 1.0,
         }
         weekdays: dict[int, list[Cases]] = defaultdict(list)
         for day, strata in before.items():
@@ -173,7 +171,15 @@ class Judge:
                     setattr(total, name, getattr(total, name) + getattr(cases, name))
             weekdays[day % 7].append(total)
         df = sum(len(each) - 1 for each in weekdays.values())
-        row["is_comparable"] = bool(comparable) and len(days) >= 2 and df >= 5
+        row["has_baseline"] = len(days) >= 2 and df >= 5
+        row["is_comparable"] = bool(comparable) and row["has_baseline"]
+        if row["has_baseline"] and telemetry[0] < LOST_BELOW * expected:
+            roots: dict[int, list[float]] = defaultdict(list)
+            for day in before:
+                roots[day % 7].append(sqrt(telemetry[day]))
+            squares = sum((root - fmean(each)) ** 2 for each in roots.values() for root in each)
+            error = sqrt(max(squares / df, 0.25) * (1 + 1 / len(days)))
+            row["telemetry_p"] = t_tail((fmean(roots[0]) - sqrt(telemetry[0])) / error, df)
         if not row["is_comparable"]:
             return row
         weight = sum(each.weight for each in comparable.values())
@@ -231,8 +237,10 @@ class Judge:
             rows = [self.effect(n, each, left_out.get((key, each), set())) for each in self.indicators]
             rows = [row for row in rows if row]
             tried = sum(row["is_comparable"] for row in rows)
+            seen = sum(row["has_baseline"] for row in rows)
             for row in rows:
                 row["indicators_tried"] = tried
+                row["is_telemetry_lost"] = row["telemetry_p"] * seen < LEVEL
                 row["is_significant"] = row["is_comparable"] and row["p_value"] * tried < LEVEL
                 row["is_degraded"] = bool(
                     row["is_significant"]
@@ -249,18 +257,15 @@ class Judge:
             result.append(rows)
         return result
 
-    def spells(self, effects: list[list[Row]], indicator: str) -> list[tuple[int, datetime, datetime | None]]:
-        """(first deployment, end, recovery) of each spell of an indicator."""
+    def beginnings(self, effects: list[list[Row]], indicator: str) -> list[tuple[int, datetime, datetime | None, bool]]:
+        """(deployment, end, recovery, whether the replaced one was surely better) of what may begin a spell."""
         rows = [next((row for row in each if row["indicator"] == indicator), None) for each in effects]
-        spells: list[tuple[int, datetime, datetime | None]] = []
+        result = []
         for n, row in enumerate(rows):
-            replaced = rows[n - 1] if n else None
-            if not (row and row["is_degraded"]):
+            before = rows[n - 1].get("rise") if n and rows[n - 1] else None
+            if not (row and row["is_degraded"] and (before is None or row["rise"] > before)):
                 continue
-            if replaced and replaced.get("rise") is not None and row["rise"] <= replaced["rise"]:
-                continue
-            begins = row["finished_at"]
-            limit = begins + timedelta(days=BASELINE_DAYS)
+            limit = row["finished_at"] + timedelta(days=BASELINE_DAYS)
             recovered = next(
                 (
                     later["finished_at"]
@@ -276,20 +281,37 @@ class Judge:
                 ),
                 None,
             )
-            end = recovered or limit
-            if spells and begins < spells[-1][1]:
-                first, last_end, last_recovered = spells[-1]
-                spells[-1] = (first, *max((last_end, last_recovered), (end, recovered), key=lambda each: each[0]))
-            else:
-                spells.append((n, end, recovered))
-        return spells
+            result.append((n, recovered or limit, recovered, before is None or row["rise_low"] > before))
+        return result
+
+    def spells(self, effects: list[list[Row]]) -> dict[str, list[tuple[int, datetime, datetime | None]]]:
+        """Indicator → (first deployment, end, recovery) of each of its spells."""
+        beginnings = {indicator: self.beginnings(effects, indicator) for indicator in self.indicators}
+        result: dict[str, list] = {indicator: [] for indicator in self.indicators}
+        for indicator, each in beginnings.items():
+            spells = result[indicator]
+            for n, end, recovered, is_new in each:
+                begins = self.deployments[n]["finished_at"]
+                is_within_another = any(
+                    first < n and begins < other_end
+                    for other, others in beginnings.items()
+                    if other != indicator
+                    for first, other_end, *_ in others
+                )
+                if is_within_another and not is_new:
+                    continue
+                if spells and begins < spells[-1][1]:
+                    first, last_end, last_recovered = spells[-1]
+                    spells[-1] = (first, *max((last_end, last_recovered), (end, recovered), key=lambda one: one[0]))
+                else:
+                    spells.append((n, end, recovered))
+        return result
 
     def verdicts(self) -> dict[tuple[str, str], Row]:
         """(deployment, indicator) → its row with `verdict` and whom it blames."""
         left_out: dict[tuple[str, str], set[int]] = defaultdict(set)
-        first_look = self.effects({})
-        for indicator in self.indicators:
-            for first, end, _ in self.spells(first_look, indicator):
+        for indicator, spells in self.spells(self.effects({})).items():
+            for first, end, _ in spells:
                 begins = self.deployments[first]["finished_at"]
                 for n in range(first + 1, len(self.deployments)):
                     opens, closes = self.deployments[n]["finished_at"], min(self.closes_at(n), self.as_of)
@@ -297,26 +319,24 @@ class Judge:
                         shift = timedelta(days=days)
                         if opens - shift < end and closes - shift > begins:
                             left_out[self.deployments[n]["deployment_key"], indicator].add(days)
-        second_look = self.effects(left_out)
-        result = {}
-        for indicator in self.indicators:
-            spells = self.spells(second_look, indicator)
-            for each in second_look:
-                for row in each:
-                    if row["indicator"] != indicator:
-                        continue
-                    blamed = next(
-                        (
-                            self.deployments[first]
-                            for first, end, _ in spells
-                            if row["is_degraded"] and self.deployments[first]["finished_at"] <= row["finished_at"] < end
-                        ),
-                        None,
-                    )
-                    row["first_degraded_deployment_key"] = blamed and blamed["deployment_key"]
-                    row["verdict"] = self._verdict(row)
-                    result[row["deployment_key"], indicator] = row
-        return result
+        effects = self.effects(left_out)
+        spells = self.spells(effects)
+        for n, rows in enumerate(effects):
+            for row in rows:
+                row["first_degraded_deployment_key"] = self._blamed(row, n, spells) if row["is_degraded"] else None
+                row["verdict"] = self._verdict(row)
+        return {(row["deployment_key"], row["indicator"]): row for rows in effects for row in rows}
+
+    def _blamed(self, row: Row, n: int, spells: dict[str, list[tuple[int, datetime, datetime | None]]]) -> str | None:
+        """The first deployment of the indicator's own spell, else of the service's earliest."""
+        running = [
+            (indicator != row["indicator"], first)
+            for indicator, each in spells.items()
+            for first, end, _ in each
+            if self.deployments[first]["finished_at"] <= row["finished_at"] < end
+            and (indicator == row["indicator"] or first != n)
+        ]
+        return self.deployments[min(running)[1]]["deployment_key"] if running else None
 
     @staticmethod
     def _verdict(row: Row) -> str:

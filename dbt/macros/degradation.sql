@@ -85,7 +85,8 @@ days as (
         sum(weight) as weight,
         sum(bad_weight) as bad_weight,
         {{ ratio('sum(bad_weight)', 'sum(weight)') }} as share,
-        {{ ratio('cast(sum(weight) as double) * sum(weight)', 'sum(squared_weight)') }} / 1000000 as n
+        {{ ratio('cast(sum(weight) as double) * sum(weight)', 'sum(squared_weight)') }} / 1000000 as n,
+        sum(telemetry_cases) as telemetry_cases
     from kept
     where days_before > 0
     group by deployment_key, indicator, days_before
@@ -104,7 +105,9 @@ weekdays as (
         {{ exact_total('n') }} as n,
         {{ exact_total('n * n') }} as n_squared,
         {{ exact_total('n * share') }} as bad_n,
-        {{ exact_total('n * share * share') }} as bad_n_squared
+        {{ exact_total('n * share * share') }} as bad_n_squared,
+        sum(telemetry_cases) as telemetry_cases,
+        {{ exact_total('sqrt(telemetry_cases)') }} as telemetry_roots
     from days
     group by deployment_key, indicator, days_before % 7
 
@@ -120,24 +123,28 @@ spread as (
         sum(days) - count(*) as degrees_of_freedom,
         {{ ratio('sum(bad_weight)', 'sum(weight)') }} as usual_share,
         {{ exact_total('bad_n_squared - bad_n * bad_n / n') }} as squares,
-        {{ exact_total('n - n_squared / n') }} as n_between
+        {{ exact_total('n - n_squared / n') }} as n_between,
+        sum(case when days_off = 0 then telemetry_cases * 1.0 / days end) as expected_telemetry_cases,
+        sum(case when days_off = 0 then telemetry_roots / days end) as expected_telemetry_root,
+        -- The square root of a count varies by 1/4 whatever the count, if by chance alone.
+        greatest(
+            {{ ratio(exact_total('telemetry_cases - telemetry_roots * telemetry_roots / days'), 'sum(days) - count(*)') }},
+            0.25
+        ) as telemetry_variance
     from weekdays
     group by deployment_key, indicator
 
 ),
 
+-- In whole hours, whatever the release.
 telemetry as (
 
     select
         deployment_key,
         indicator,
-        coalesce(sum(telemetry_cases) filter (where days_before = 0), 0) as telemetry_cases,
-        {{ ratio(
-            'sum(telemetry_cases) filter (where days_before > 0)',
-            'count(distinct days_before) filter (where days_before > 0)'
-        ) }} as expected_telemetry_cases
+        sum(telemetry_cases) as telemetry_cases
     from kept
-    where days_before % 7 = 0
+    where days_before = 0
     group by deployment_key, indicator
 
 ),
@@ -162,8 +169,10 @@ arms as (
         comparable.baseline_bad_cases,
         coalesce(spread.baseline_days, 0) as baseline_days,
         spread.degrees_of_freedom,
-        telemetry.telemetry_cases,
-        telemetry.expected_telemetry_cases,
+        coalesce(telemetry.telemetry_cases, 0) as telemetry_cases,
+        spread.expected_telemetry_cases,
+        (spread.expected_telemetry_root - sqrt(coalesce(telemetry.telemetry_cases, 0)))
+        / sqrt(spread.telemetry_variance * (1 + 1.0 / spread.baseline_days)) as telemetry_t,
         {{ ratio('comparable.bad_weight', 'comparable.weight') }} as bad_share,
         standardised.baseline_bad_share,
         -- Cases of unequal weight count for fewer (Kish).
@@ -174,7 +183,8 @@ arms as (
             'spread.squares - spread.degrees_of_freedom * spread.usual_share * (1 - spread.usual_share)',
             'spread.n_between'
         ) }}, 0), 0) as variance_between_days,
-        -- Enough to have a spread of its own.
+        -- Enough days to have a spread of their own.
+        coalesce(spread.baseline_days >= 2 and spread.degrees_of_freedom >= 5, false) as has_baseline,
         coalesce(
             comparable.comparable_cases > 0 and spread.baseline_days >= 2 and spread.degrees_of_freedom >= 5, false
         ) as is_comparable
@@ -336,6 +346,18 @@ effects as (
 
 ),
 
+missed as (
+
+    select
+        deployment_key,
+        indicator,
+        {{ student_t_as_z('telemetry_t', 'degrees_of_freedom') }} as telemetry_z,
+        count(*) over (partition by deployment_key) as indicators_seen
+    from arms
+    where has_baseline
+
+),
+
 judged as (
 
     select
@@ -352,12 +374,14 @@ judged as (
         coalesce(effects.p_value * effects.indicators_tried < {{ var('degradation_significance') }}, false)
         as is_significant,
         coalesce(
-            arms.expected_telemetry_cases >= {{ var('telemetry_lost_least_expected') }}
-            and arms.telemetry_cases < {{ var('telemetry_lost_below') }} * arms.expected_telemetry_cases,
+            arms.telemetry_cases < {{ var('telemetry_lost_below') }} * arms.expected_telemetry_cases
+            and {{ normal_upper_tail('missed.telemetry_z') }} * missed.indicators_seen
+            < {{ var('degradation_significance') }},
             false
         ) as is_telemetry_lost
     from arms
     left join effects on arms.deployment_key = effects.deployment_key and arms.indicator = effects.indicator
+    left join missed on arms.deployment_key = missed.deployment_key and arms.indicator = missed.indicator
 
 )
 
@@ -377,7 +401,7 @@ select
     ] %}
     cast({{ count }} as bigint) as {{ count }},
     {%- endfor %}
-    expected_telemetry_cases,
+    round(expected_telemetry_cases, 9) as expected_telemetry_cases,
     {%- for figure in [
         'bad_share', 'baseline_bad_share', 'rise', 'rise_low', 'rise_high', 'ratio', 'ratio_low', 'ratio_high', 'p_value',
         'power'
@@ -400,11 +424,15 @@ from judged
 
 {# One row for each spell in which an indicator of a service stayed degraded: from a deployment that is degraded, and worse
    than the one that it replaced, to the first after it that is not and either repairs it or is surely better. What nobody
-   repairs in the length of a baseline has become the norm. `effects` is a relation as indicator_effects makes it. #}
+   repairs in the length of a baseline has become the norm. While another indicator is in a spell, a rise that was there
+   before, but not yet significant, begins none: only one that is surely above that of the replaced deployment does.
+   `effects` is a relation as indicator_effects makes it. #}
 {% macro degradation_spells(effects) %}
 with beginnings as (
 
-    select current_effects.*
+    select
+        current_effects.*,
+        replaced.rise is null or current_effects.rise_low > replaced.rise as is_surely_new
     from {{ effects }} as current_effects
     left join {{ effects }} as replaced
         on
@@ -442,6 +470,7 @@ spans as (
         beginnings.deployment_key,
         beginnings.production_sequence,
         beginnings.finished_at,
+        beginnings.is_surely_new,
         recoveries.recovered_at,
         coalesce(
             recoveries.recovered_at,
@@ -455,6 +484,24 @@ spans as (
 
 ),
 
+-- Of all that is degraded in a service.
+apart as (
+
+    select *
+    from spans
+    where
+        is_surely_new
+        or not exists (
+            select 1 from spans as others
+            where
+                others.service = spans.service
+                and others.indicator <> spans.indicator
+                and others.finished_at < spans.finished_at
+                and others.ended_at > spans.finished_at
+        )
+
+),
+
 reached as (
 
     select
@@ -464,7 +511,7 @@ reached as (
             order by production_sequence
             rows between unbounded preceding and 1 preceding
         ) as reached_until
-    from spans
+    from apart
 
 ),
 

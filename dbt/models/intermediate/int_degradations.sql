@@ -8,16 +8,43 @@ spells as (
 
     {{ degradation_spells('effects') | indent(4) }}
 
+),
+
+-- The spell of the indicator itself, else the earliest one of the service.
+blames as (
+
+    select
+        effects.deployment_key,
+        effects.indicator,
+        min_by(spells.deployment_key, spells.production_sequence) as service_deployment_key,
+        min_by(spells.deployment_key, spells.production_sequence) filter (
+            where spells.indicator = effects.indicator
+        ) as indicator_deployment_key,
+        min(spells.recovered_at) filter (
+            where spells.indicator = effects.indicator and spells.deployment_key = effects.deployment_key
+        ) as recovered_at
+    from effects
+    inner join spells
+        on
+            effects.service = spells.service
+            and effects.finished_at >= spells.degraded_at
+            and effects.finished_at < spells.ended_at
+    where
+        effects.is_degraded
+        and (spells.indicator = effects.indicator or spells.deployment_key <> effects.deployment_key)
+    group by effects.deployment_key, effects.indicator
+
 )
 
 select
     effects.*,
-    spells.deployment_key as first_degraded_deployment_key,
-    spells.recovered_at,
+    coalesce(blames.indicator_deployment_key, blames.service_deployment_key) as first_degraded_deployment_key,
+    blames.recovered_at,
     case
         when effects.is_telemetry_lost then 'telemetry_lost'
-        when spells.deployment_key = effects.deployment_key then 'degraded'
-        when spells.deployment_key is not null then 'still_degraded'
+        when coalesce(blames.indicator_deployment_key, blames.service_deployment_key) = effects.deployment_key
+            then 'degraded'
+        when blames.service_deployment_key is not null then 'still_degraded'
         when
             effects.is_significant
             and coalesce(effects.ratio_high >= {{ 1 + var('degradation_relative_rise') }}, true)
@@ -26,10 +53,4 @@ select
         else 'insufficient_data'
     end as verdict
 from effects
-left join spells
-    on
-        effects.is_degraded
-        and effects.service = spells.service
-        and effects.indicator = spells.indicator
-        and effects.finished_at >= spells.degraded_at
-        and effects.finished_at < spells.ended_at
+left join blames on effects.deployment_key = blames.deployment_key and effects.indicator = blames.indicator

@@ -109,14 +109,14 @@ select
 from requests
 where duration_ms is not null and objective_ms is not null
 union all
--- Without a release: the restart of a deployment is over when it has finished, and old and new processes are one service.
+-- Without a release: the restart that a deployment makes is over when it has finished, and what follows is its doing.
 select
     'process_restarts' as indicator,
     service,
     {{ day_of('started_at') }} as day,
     started_at as occurred_at,
     'server' as device_class,
-    'process' as route,
+    cast(null as {{ dbt.type_string() }}) as route,
     cast(null as {{ dbt.type_string() }}) as release,
     cast(null as {{ dbt.type_string() }}) as country,
     cast(null as {{ dbt.type_string() }}) as component,

@@ -24,8 +24,8 @@ known as (
 
 ),
 
--- Who still runs an older release belongs to no window; where releases are unknown, the time decides, and of the hour in
--- which the deployment ended nothing can be told apart.
+-- Who still runs an older release belongs to no window; where releases are unknown, the time decides, and the hour in
+-- which the deployment ended belongs to neither.
 afterwards as (
 
     select

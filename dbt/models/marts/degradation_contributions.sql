@@ -106,11 +106,11 @@ shares as (
         coalesce(
             {{ ratio('completed.bad_weight', 'completed.weight') }},
             {{ ratio('completed.baseline_bad_weight', 'completed.baseline_weight') }}
-        ) as share,
+        ) as bad_share,
         coalesce(
             {{ ratio('completed.baseline_bad_weight', 'completed.baseline_weight') }},
             {{ ratio('completed.bad_weight', 'completed.weight') }}
-        ) as baseline_share
+        ) as baseline_bad_share
     from completed
     inner join totals
         on completed.deployment_key = totals.deployment_key and completed.indicator = totals.indicator
@@ -122,9 +122,9 @@ effects as (
 
     select
         *,
-        (mix + baseline_mix) / 2 * (share - baseline_share) as rate_effect,
+        (mix + baseline_mix) / 2 * (bad_share - baseline_bad_share) as rate_effect,
         (mix - baseline_mix)
-        * ((share + baseline_share) / 2 - (all_share + baseline_all_share) / 2) as mix_effect
+        * ((bad_share + baseline_bad_share) / 2 - (all_share + baseline_all_share) / 2) as mix_effect
     from shares
 
 )
