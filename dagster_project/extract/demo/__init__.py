@@ -100,7 +100,7 @@ def _telemetry(deliveries: dict[str, Delivery], measured: Period, source: DemoSo
     checks = synthetic_checks(deliveries.values(), measured, for_checks)
     return {
         "rum_events": experience.as_received(browsing, measured, for_the_way),
-        "requests": backend.requests(browsing, checks, servers, for_requests),
+        "requests": backend.requests(browsing, checks, servers, measured, source.sessions_per_day, for_requests),
         "jobs": backend.jobs(browsing, servers, measured, source.sessions_per_day, for_jobs),
         "process_samples": backend.process_samples(servers, measured, for_processes),
         "synthetic_checks": checks,

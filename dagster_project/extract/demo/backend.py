@@ -42,7 +42,7 @@ LEAK_BYTES_PER_HOUR = 6 * 2**20
 
 @dataclass(frozen=True)
 class Call:
-    """Requests of a route, `per_view` on average in each view of a page of the front ends.
+    """Requests of a route, `per_view` on average in each view of a page of the front ends, or of the mobile app.
 
     `invalid` of them get a 400 for the client's own mistake.
     """
@@ -57,15 +57,20 @@ class Call:
 
 
 CATALOG, SEARCH, PAYMENT = SERVER_ERRORS.service, IMPROVEMENT.service, "payments-api"
+APP = "app"
+APP_VIEWS_PER_SESSION = 1.0
 CALLS = (
-    Call("/", CATALOG, "GET", "/collections", 2.5, 40.0),
+    Call(APP, CATALOG, "GET", "/products/:id", 1.6, 35.0),
+    Call(APP, SEARCH, "GET", "/search", 1.4, 110.0, invalid=0.02),
+    Call(APP, PAYMENT, "GET", "/payments/:id", 0.6, 50.0),
+    Call("/", CATALOG, "GET", "/collections", 2.0, 40.0),
     Call("/", SEARCH, "GET", "/suggestions", 1.5, 60.0, invalid=0.01),
-    Call("/products/:slug", CATALOG, "GET", "/products/:id", 2.0, 35.0),
-    Call("/products/:slug", CATALOG, "GET", "/products/:id/reviews", 1.6, 55.0),
-    Call("/collections/:name", CATALOG, "GET", "/collections/:id/products", 3.0, 70.0),
+    Call("/products/:slug", CATALOG, "GET", "/products/:id", 1.5, 35.0),
+    Call("/products/:slug", CATALOG, "GET", "/products/:id/reviews", 1.2, 55.0),
+    Call("/collections/:name", CATALOG, "GET", "/collections/:id/products", 2.0, 70.0),
     Call("/search", SEARCH, "GET", "/search", 1.3, 110.0, invalid=0.02),
     Call("/search", SEARCH, "GET", "/suggestions", 3.0, 60.0, invalid=0.01),
-    Call("/cart", CATALOG, "GET", "/prices", 2.0, 45.0),
+    Call("/cart", CATALOG, "GET", "/prices", 1.5, 45.0),
     Call("/cart", PAYMENT, "POST", "/vouchers/check", 0.4, 80.0, invalid=0.15),
     Call("/checkout/payment", PAYMENT, "GET", "/payment-methods", 1.0, 60.0),
     Call("/overview", PAYMENT, "GET", "/payouts", 1.0, 90.0),
@@ -77,15 +82,27 @@ PAYMENT_MEDIAN_MS = 160.0
 
 
 def requests(
-    browsing: pl.DataFrame, checks: pl.DataFrame, releases: Releases, random: np.random.Generator
+    browsing: pl.DataFrame,
+    checks: pl.DataFrame,
+    releases: Releases,
+    period: Period,
+    sessions_per_day: int,
+    random: np.random.Generator,
 ) -> pl.DataFrame:
-    """Rows of requests: what page views call, what payments write, and the health checks.
+    """Rows of requests: what page views call, what the mobile app calls at any hour, payments, and health checks.
 
     releases: successful production deployments of each service, oldest first.
     """
-    views = browsing.filter(pl.col("event_type").is_in(("page_view", "route_change"))).select(
+    in_browsers = browsing.filter(pl.col("event_type").is_in(("page_view", "route_change"))).select(
         "route", "occurred_at", "session_id", "trace_id", "is_synthetic"
     )
+    in_app = _at_any_time(APP_VIEWS_PER_SESSION * sessions_per_day, period, random).select(
+        "occurred_at",
+        route=pl.lit(APP),
+        trace_id=pl.format("app-{}-trace", pl.int_range(pl.len())),
+        is_synthetic=pl.lit(False),
+    )
+    views = pl.concat([in_browsers, in_app], how="diagonal")
     called = pl.concat(
         [*(_called(call, views, random) for call in CALLS), _payments(browsing, random), _health(checks, random)],
         how="diagonal",
@@ -186,12 +203,8 @@ def jobs(
     )
     frames = [_timed(ORDER_CONFIRMATION, confirmations, random)]
     for queue in QUEUES:
-        size = random.poisson(queue.per_session * sessions_per_day * period.days)
-        at = np.sort(random.integers(0, period.days * 86_400_000, size))
-        enqueued_at = pl.DataFrame({"at": at}).select(
-            (pl.lit(period.start) + pl.duration(milliseconds="at")).alias("enqueued_at")
-        )
-        frames.append(_timed(queue, enqueued_at, random))
+        added = _at_any_time(queue.per_session * sessions_per_day, period, random)
+        frames.append(_timed(queue, added.rename({"occurred_at": "enqueued_at"}), random))
     made = pl.concat(frames, how="diagonal")
     chance = pl.Series(random.random(made.height))
     is_over = pl.col("finished_at") < period.end
@@ -316,6 +329,13 @@ def _again(since: datetime, seconds: np.ndarray, kinds: np.ndarray, random: np.r
         (pl.lit(since) + pl.duration(seconds="seconds")).cast(pl.Datetime("us")).alias("occurred_at"),
         "sample_kind",
         "instance",
+    )
+
+
+def _at_any_time(per_day: float, period: Period, random: np.random.Generator) -> pl.DataFrame:
+    at = np.sort(random.integers(0, period.days * 86_400_000, random.poisson(per_day * period.days)))
+    return pl.DataFrame({"at": at}).select(
+        (pl.lit(period.start) + pl.duration(milliseconds="at")).cast(pl.Datetime("us")).alias("occurred_at")
     )
 
 

@@ -32,6 +32,8 @@ REDEPLOY_RATE = 0.05
 DEPLOYMENT_TAKES = timedelta(minutes=8)
 # Enough for a build that has to be repeated.
 RUSH_BEFORE_DEPLOYMENT = timedelta(minutes=35)
+# The effect of the last deployment, too, is seen for a day.
+QUIET_END = timedelta(hours=30)
 CHANGE_TYPES = {"feat": 34, "fix": 26, "chore": 14, "refactor": 10, "test": 6, "docs": 4, "perf": 2, None: 4}
 SERVER_REPAIRS = ("rollback", "rollback", "hotfix", "hotfix", "mitigated")
 REPAIRS = {
@@ -258,7 +260,7 @@ class Delivery:
         return [
             at
             for at in planned
-            if at < self.period.end - timedelta(hours=6) and not any(since <= at <= until for since, until in quiet)
+            if at < self.period.end - QUIET_END and not any(since <= at <= until for since, until in quiet)
         ]
 
     def _release(self, at: datetime) -> datetime:
@@ -273,7 +275,7 @@ class Delivery:
             self._deploy("production", newest, at, "push", status=status)
             at += timedelta(minutes=self.random.randint(20, 60))
         deployment = self._deploy("production", newest, at, "push")
-        if self.random.random() < CAUSES_INCIDENT_RATE and at < self.period.end - timedelta(days=1):
+        if self.random.random() < CAUSES_INCIDENT_RATE:
             return self._fail(deployment, replaced=running)
         return at
 

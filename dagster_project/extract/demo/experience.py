@@ -49,7 +49,7 @@ EARLIER_REPORTS = {"LCP": 0.04, "CLS": 0.12, "INP": 0.1}
 
 BAD_BOUNCE_PROBABILITY = 0.7
 BAD_LCP_FACTOR = 1.8
-BAD_ERROR_RATE = 0.08
+BAD_ERROR_RATE = 0.16
 
 # What a shopper does at each page of the checkout, and the share of them who go on to the next page.
 CHECKOUT_STEPS = ("cart", "shipping", "payment", "confirmation")

@@ -56,7 +56,7 @@ BAD_RELEASE = Truth(
     service="storefront",
     what="A technically successful deployment raises the bounce rate of sessions that enter at `route` from about 32 % "
     "to about 70 %, its LCP by 80 %, and the share of its views with an uncaught error, all in `component`, from 1.2 "
-    "to 8 %, until a hotfix two days later. Nobody is paged.",
+    "to 16 %, until a hotfix two days later. Nobody is paged.",
     begins=datetime(2026, 5, 12, 9, 30),
     ends=datetime(2026, 5, 14, 15, 45),
     route="/products/:slug",
