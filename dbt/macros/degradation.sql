@@ -4,6 +4,12 @@
 {# One row for each deployment and indicator with cases in its window or its baseline: both arms, effect, interval, p and
    power. `left_out` is a relation of baseline days (deployment_key, indicator, days_before) that do not count. #}
 {% macro indicator_effects(left_out=none) %}
+{%- set days = var('degradation_baseline_days') -%}
+{%- if days % 7 or days < 14 or days > 49 -%}
+    {{ exceptions.raise_compiler_error(
+        'var degradation_baseline_days is ' ~ days ~ '; it may be 14, 21, 28, 35, 42 or 49'
+    ) }}
+{%- endif -%}
 with kept as (
 
     select windows.*
@@ -369,8 +375,8 @@ judged as (
         effects.ratio_low,
         effects.ratio_high,
         effects.p_value,
-        effects.indicators_tried,
         effects.power,
+        count(*) filter (where arms.is_comparable) over (partition by arms.deployment_key) as indicators_tried,
         coalesce(effects.p_value * effects.indicators_tried < {{ var('degradation_significance') }}, false)
         as is_significant,
         coalesce(

@@ -117,7 +117,7 @@ def test_of_200_deployments_that_change_nothing_at_most_two_are_flagged(verdicts
     # The test is not blind either: its p are those of chance, or a little above.
     small = np.mean([row["p_value"] < 0.05 for row in judged])
     assert 0.02 < small < 0.06
-    assert count(judged, "ok") > 100
+    assert count(judged, "ok") > 50
 
 
 def test_a_rise_of_30_percent_is_found_and_one_of_10_percent_is_not_flagged(verdicts):
