@@ -240,7 +240,7 @@ class Judge:
             seen = sum(row["has_baseline"] for row in rows)
             for row in rows:
                 row["indicators_tried"] = tried
-                row["is_telemetry_lost"] = row["telemetry_p"] * seen < LEVEL
+                row["is_telemetry_lost"] = row["has_baseline"] and row["telemetry_p"] * seen < LEVEL
                 row["is_significant"] = row["is_comparable"] and row["p_value"] * tried < LEVEL
                 row["is_degraded"] = bool(
                     row["is_significant"]
