@@ -90,7 +90,8 @@ class World:
         )
         indicators = indicators.join(floors, "indicator", "left").with_columns(pl.col("least_rise").fill_null(0.01))
         with duckdb.connect() as connection:
-            connection.execute("create schema intermediate")
+            # Named as dbt names the build file.
+            connection.execute("attach ':memory:' as warehouse; use warehouse; create schema intermediate")
             for name, rows in {
                 "int_deployments": pl.DataFrame(self.deployments, infer_schema_length=None).with_columns(
                     pl.col("replaced_deployment_key", "blamed_deployment_key", "commit_sha", "version").cast(pl.String)
@@ -102,7 +103,7 @@ class World:
                 connection.register("given", rows.to_arrow())
                 connection.execute(f"create table intermediate.{name} as from given")
                 connection.unregister("given")
-            models(**variables).build(connection, *JUDGING)
+            models(**variables).run(connection, *JUDGING)
             return connection.sql(
                 "from intermediate.int_degradations order by service, production_sequence, indicator"
             ).pl()
