@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from dagster_project.errors import PlumblineError
 from dagster_project.report import charts
 from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
-from dagster_project.report.monthly import JUDGED, LEAD_TIME, SPACE, hours, percent, top_of_scale, write_report
+from dagster_project.report.layout import SPACE, hours, percent, top_of_scale
+from dagster_project.report.monthly import JUDGED, LEAD_TIME, write_report
 from dagster_project.settings import Settings
 
 COLUMNS = {
