@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import duckdb
 import pytest
+from running import build_here
 
 from dagster_project.extract import demo
 from dagster_project.publication import publish
 from dagster_project.quality.gate import run_gate
 from dagster_project.quality.record import gate_summary
 from dagster_project.quality.suites import load_suite
-from dagster_project.reference import load_reference
-from dagster_project.settings import DBT_DIR, EXPECTATIONS_DIR, DemoSource, load_settings
+from dagster_project.settings import EXPECTATIONS_DIR, DemoSource, load_settings
 from dagster_project.warehouse import Warehouse
 
 TABLES = sorted(file.stem for file in EXPECTATIONS_DIR.glob("*.yaml"))
@@ -187,6 +183,22 @@ DAMAGE = {
         "delivery_quarterly",
         "sums_are_those_of_the_days",
     ),
+    "delete from marts.oncall_weekly where week = (select quantile_disc(week, 0.5) from marts.oncall_weekly)": (
+        "oncall_weekly",
+        "every_week_is_present",
+    ),
+    "update marts.oncall_weekly set sleep_interruptions = sleep_interruptions + 1 where pages > 3": (
+        "oncall_weekly",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "update marts.oncall_weekly set incidents = incidents + 1": (
+        "oncall_weekly",
+        "every_incident_of_an_owned_service_is_counted_once",
+    ),
+    "update marts.oncall_weekly set response_quarter = date '2026-01-01' where response_quarter is null": (
+        "oncall_weekly",
+        "response_times_are_those_of_five_people_or_more",
+    ),
     "update marts.monthly_trends set value = value + 1 where metric = 'deployments_per_day'": (
         "monthly_trends",
         "verdicts_are_those_of_delivery_monthly",
@@ -233,27 +245,11 @@ def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suites")
     config = demo.write_installation(folder, DemoSource(kind="demo", days=120, sessions_per_day=10))
     config.write_text(config.read_text(encoding="utf-8") + LANDING, encoding="utf-8")
+    (folder / "landing").mkdir()
     settings = load_settings(config)
+    build_here(settings)
     with Warehouse(settings).connect() as connection:
-        load_reference(connection, settings.reference_dir)
-        demo.extract(settings.sources[0], settings, connection)
         connection.execute(LANDED)
-    subprocess.run(
-        [
-            Path(sys.executable).with_name("dbt"),
-            "build",
-            "--exclude-resource-type",
-            "unit_test",
-            "--target-path",
-            folder / "target",
-            "--log-path",
-            folder,
-        ],
-        cwd=DBT_DIR,
-        env={**os.environ, "PLUMBLINE_WAREHOUSE": str(settings.warehouse_file)},
-        check=True,
-        capture_output=True,
-    )
     return settings
 
 
