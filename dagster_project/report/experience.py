@@ -106,8 +106,8 @@ MOVED_MOST = f"""
 
 
 def milliseconds(value: float) -> str:
-    """To three digits, as it is published; seconds from one second on."""
-    return f"{value / 1000:.3g}{SPACE}s" if value >= 1000 else f"{value:.3g}{SPACE}ms"
+    """Seconds from one second on."""
+    return f"{value / 1000:.2f}{SPACE}s" if value >= 1000 else f"{value:.3g}{SPACE}ms"
 
 
 def score(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ def figure(title: str, shape: str, column: Column, rows: list[Row]) -> Figure:
         source=column.anchor,
         shape=shape,
         chart=Chart(rows[0]["month"], rows[-1]["month"], points, top),
-        top_label=column.write(top).replace(".0", ""),
+        top_label=re.sub(r"\.0+(?!\d)", "", column.write(top)),
         value=column.text(final[-1]) if final else None,
         notes=[month_name(final[-1]), *basis(column, final[-1]), *year_before(column, final)] if final else [],
     )
