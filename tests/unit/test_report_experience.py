@@ -62,7 +62,8 @@ CONTRIBUTIONS = """
     select 'demo/a' as deployment_key, 'bounced_sessions' as indicator, *, 0.2e0 as change_rate
     from (values
         ('route', '/products/:slug', 0.6e0, 0.15e0, 1), ('route', '/', 0.4e0, 0.05e0, 2),
-        ('component', 'gallery', 0.5e0, 0.18e0, 1), ('country', 'DE', 0.5e0, 0.2e0, 1), ('device_class', 'all', 1.0e0, 0.2e0, 1)
+        ('component', 'gallery', 0.5e0, 0.18e0, 1), ('country', 'DE', 0.5e0, 0.2e0, 1),
+        ('device_class', 'all', 1.0e0, 0.2e0, 1)
     ) as given (dimension, dimension_value, cases_rate, contribution, contribution_rank)
 """
 
