@@ -31,11 +31,11 @@
 
 {# In an update, only rows of the days that are made anew and of so many days before and after them: as literals, by
    which an engine skips blocks of rows. A day more on either side is for the calendar's time zone. #}
-{% macro near_restated_days(column, before=0, after=0, touched='int_restated_session_days') -%}
+{% macro near_restated_days(column, before=0, after=0, touched='int_restated_session_days', key='day') -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {%- set found = run_query('select min(day), max(day) from ' ~ as_it_stands(touched)).rows[0] -%}
+        {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ as_it_stands(touched)).rows[0] -%}
         {%- if found[0] is none -%}
             false
         {%- else -%}
@@ -57,4 +57,314 @@
 
 {% macro spark__record(columns) -%}
     struct({{ columns | join(', ') }})
+{%- endmacro %}
+
+
+{# The bin of a histogram that a value lies in: its three leading digits and its power of ten as one whole number, 900 a
+   power, so that bins sort as values do, differ from any value in them by at most 0.5 %, and merge by adding up.
+   Zero has a bin of its own, below those of all numbers. #}
+{% macro value_bin(value) -%}
+    case
+        when {{ value }} = 0 then {{ zero_bin() }}
+        else cast(
+            900 * floor(log10({{ value }}))
+            + round({{ value }} / pow(10, floor(log10({{ value }})) - 2)) - 100 as integer
+        )
+    end
+{%- endmacro %}
+
+{% macro value_of_bin(bin) -%}
+    {%- set digits -%} ({{ bin }} - 900 * floor({{ bin }} / 900.0) + 100) {%- endset -%}
+    {%- set power -%} (floor({{ bin }} / 900.0) - 2) {%- endset -%}
+    case
+        when {{ bin }} = {{ zero_bin() }} then 0
+        -- Powers of ten below one are no exact numbers.
+        when {{ power }} < 0 then {{ digits }} / pow(10, -{{ power }})
+        else {{ digits }} * pow(10, {{ power }})
+    end
+{%- endmacro %}
+
+{% macro zero_bin() %}-360000{% endmacro %}
+
+{# Thirty bins together, in which a percentile is looked for first. #}
+{% macro wide_bin(bin) -%}
+    cast(floor({{ bin }} / 30.0) as integer)
+{%- endmacro %}
+
+
+{# Web vitals of one front end in one window, a day, the 28 days up to a day (rolling), or a month: for each combination
+   of these dimensions one row, and one for all of them where it says so; the one definition behind all these tables.
+   The 75th percentile, the least value at which the weights reach three quarters, is found in two steps, since all bins
+   of all combinations and windows would be a hundred times as many rows: its wide bin, then its bin in that. #}
+{% macro web_vitals(window, dimensions, touched, touched_key) %}
+
+{%- set sums = ['measurements', 'weight', 'good_weight', 'poor_weight'] -%}
+{%- set combinations = [[]] -%}
+{%- for dimension in dimensions -%}
+    {%- for combination in combinations | list -%}
+        {%- do combinations.append(combination + [dimension]) -%}
+    {%- endfor -%}
+{%- endfor -%}
+{%- set cell = ['service', 'metric_name'] + dimensions -%}
+{%- set starts = {'day': 'day', 'rolling': 'day', 'month': period_start('month', 'day')} -%}
+{%- set days_back = {'day': 0, 'rolling': 27, 'month': 31}[window] -%}
+
+with bins as (
+
+    select
+        service,
+        day,
+        metric_name,
+        {%- for dimension in dimensions %}
+        {{ dimension }},
+        {%- endfor %}
+        bin,
+        {{ wide_bin('bin') }} as wide,
+        {%- for each in sums %}
+        {{ each }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('int_web_vital_bins') }}
+    where {{ near_restated_days('day', days_back, days_back, touched, touched_key) }}
+
+),
+
+-- Which days a window has.
+windows as (
+
+    {% if window == 'rolling' -%}
+    select
+        ends.service,
+        ends.day as {{ touched_key }},
+        days.day as member
+    from (select distinct service, day from bins) as ends
+    inner join (select distinct service, day from bins) as days
+        on ends.service = days.service and days.day between ends.day - interval 27 day and ends.day
+    where {{ is_touched('ends') }}
+    {%- else -%}
+    select
+        service,
+        {{ touched_key }},
+        member
+    from (select distinct service, {{ starts[window] }} as {{ touched_key }}, day as member from bins) as days
+    where {{ is_touched('days') }}
+    {%- endif %}
+
+),
+
+wide_bins as (
+
+    select
+        {{ cell | join(', ') }},
+        day,
+        wide,
+        {%- for each in sums %}
+        cast(sum({{ each }}) as bigint) as {{ each }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from bins
+    group by {{ cell | join(', ') }}, day, wide
+
+),
+
+combined as (
+
+    {% for combination in combinations -%}
+    select
+        service,
+        metric_name,
+        {%- for dimension in dimensions %}
+        {{ dimension if dimension in combination else "'all'" }} as {{ dimension }},
+        {%- endfor %}
+        day,
+        wide,
+        {%- for each in sums %}
+        cast(sum({{ each }}) as bigint) as {{ each }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from wide_bins
+    group by service, metric_name, day, wide{% for dimension in combination %}, wide_bins.{{ dimension }}{% endfor %}
+    {%- if not loop.last %}
+    union all
+    {% endif %}
+    {%- endfor %}
+
+),
+
+in_windows as (
+
+    select
+        {%- for key in cell %}
+        combined.{{ key }},
+        {%- endfor %}
+        windows.{{ touched_key }},
+        combined.wide,
+        {%- for each in sums %}
+        cast(sum(combined.{{ each }}) as bigint) as {{ each }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from combined
+    inner join windows on combined.service = windows.service and combined.day = windows.member
+    group by all
+
+),
+
+ranked as (
+
+    select
+        *,
+        sum(weight) over (
+            partition by {{ cell | join(', ') }}, {{ touched_key }} order by wide rows unbounded preceding
+        ) as weight_up_to,
+        sum(weight) over (partition by {{ cell | join(', ') }}, {{ touched_key }}) as weight_of_all
+    from in_windows
+
+),
+
+totals as (
+
+    select
+        {{ cell | join(', ') }},
+        {{ touched_key }},
+        {%- for each in sums %}
+        cast(sum({{ each }}) as bigint) as {{ each }},
+        {%- endfor %}
+        min(wide) filter (where 4 * weight_up_to >= 3 * weight_of_all) as wide,
+        coalesce(max(weight_up_to) filter (where 4 * weight_up_to < 3 * weight_of_all), 0) as weight_below
+    from ranked
+    group by {{ cell | join(', ') }}, {{ touched_key }}
+
+),
+
+wanted as (
+
+    select
+        {%- for key in cell %}
+        totals.{{ key }},
+        {%- endfor %}
+        totals.{{ touched_key }},
+        totals.wide,
+        windows.member
+    from totals
+    inner join windows on totals.service = windows.service and totals.{{ touched_key }} = windows.{{ touched_key }}
+
+),
+
+close_bins as (
+
+    {% for combination in combinations -%}
+    select
+        {%- for key in cell %}
+        wanted.{{ key }},
+        {%- endfor %}
+        wanted.{{ touched_key }},
+        bins.bin,
+        sum(bins.weight) as weight
+    from bins
+    inner join wanted
+        on
+            bins.service = wanted.service
+            and bins.metric_name = wanted.metric_name
+            and bins.wide = wanted.wide
+            and bins.day = wanted.member
+            {%- for dimension in combination %}
+            and bins.{{ dimension }} = wanted.{{ dimension }}
+            {%- endfor %}
+    {%- if combination | length < dimensions | length %}
+    where
+        {%- for dimension in dimensions if dimension not in combination %}
+        {{ 'and ' if not loop.first }}wanted.{{ dimension }} = 'all'
+        {%- endfor %}
+    {%- endif %}
+    group by all
+    {%- if not loop.last %}
+    union all
+    {% endif %}
+    {%- endfor %}
+
+),
+
+close_ranks as (
+
+    select
+        *,
+        sum(weight) over (
+            partition by {{ cell | join(', ') }}, {{ touched_key }} order by bin rows unbounded preceding
+        ) as weight_up_to
+    from close_bins
+
+),
+
+percentiles as (
+
+    select
+        {%- for key in cell %}
+        totals.{{ key }},
+        {%- endfor %}
+        totals.{{ touched_key }},
+        min(close_ranks.bin) as bin
+    from totals
+    inner join close_ranks
+        on
+            {%- for key in cell %}
+            totals.{{ key }} = close_ranks.{{ key }} and
+            {%- endfor %}
+            totals.{{ touched_key }} = close_ranks.{{ touched_key }}
+    where 4 * (totals.weight_below + close_ranks.weight_up_to) >= 3 * totals.weight
+    group by all
+
+),
+
+owned as (
+
+    select
+        totals.*,
+        percentiles.bin,
+        as_of.as_of,
+        {% if window == 'month' -%}
+        {{ period_end('month', 'totals.month') }} as next_day,
+        {%- else -%}
+        cast(totals.day + interval 1 day as date) as next_day,
+        {%- endif %}
+        {{ local_time('as_of.as_of') }} as local_as_of
+    from totals
+    inner join percentiles
+        on
+            {%- for key in cell %}
+            totals.{{ key }} = percentiles.{{ key }} and
+            {%- endfor %}
+            totals.{{ touched_key }} = percentiles.{{ touched_key }}
+    cross join {{ ref('int_as_of') }} as as_of
+
+)
+
+select
+    owned.{{ touched_key }},
+    services.team,
+    owned.service,
+    {%- for dimension in dimensions %}
+    owned.{{ dimension }},
+    {%- endfor %}
+    owned.metric_name,
+    {%- if window == 'month' %}
+    cast(owned.next_day as timestamp) <= owned.local_as_of as is_complete,
+    {%- endif %}
+    owned.local_as_of < owned.next_day + interval {{ var('late_beacon_days') }} day as is_provisional,
+    owned.measurements,
+    owned.weight / 1000000.0 as page_views,
+    owned.good_weight / 1000000.0 as good_page_views,
+    (owned.weight - owned.good_weight - owned.poor_weight) / 1000000.0 as needs_improvement_page_views,
+    owned.poor_weight / 1000000.0 as poor_page_views,
+    {{ ratio('owned.good_weight', 'owned.weight') }} as good_rate,
+    {{ ratio('owned.poor_weight', 'owned.weight') }} as poor_rate,
+    cast({{ value_of_bin('owned.bin') }} as double) as p75_value,
+    -- The percentile is good if and only if three quarters are: by weights of exact values, where its bin is rounded.
+    case
+        when 4 * owned.good_weight >= 3 * owned.weight then 'good'
+        when 4 * (owned.weight - owned.poor_weight) >= 3 * owned.weight then 'needs_improvement'
+        else 'poor'
+    end as rating
+from owned
+left join {{ ref('dim_services') }} as services
+    on
+        owned.service = services.service
+        and least(owned.next_day - interval 1 day, {{ day_of('owned.as_of') }}) >= services.valid_from
+        and least(owned.next_day - interval 1 day, {{ day_of('owned.as_of') }}) < services.valid_to
+
 {%- endmacro %}
