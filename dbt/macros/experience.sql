@@ -368,3 +368,16 @@ left join {{ ref('dim_services') }} as services
         and least(owned.next_day - interval 1 day, {{ day_of('owned.as_of') }}) < services.valid_to
 
 {%- endmacro %}
+
+
+{# The longest journey that there may be: its steps follow one another in as many joins. #}
+{% macro longest_journey() %}{{ return(12) }}{% endmacro %}
+
+
+{# The least value at which the weights of all rows of these columns that are not above it reach a share of them all:
+   weighted nearest rank, given as a fraction such as (3, 4). #}
+{% macro weight_up_to(weight, columns, value) -%}
+    sum({{ weight }}) over (
+        partition by {{ columns | join(', ') }} order by {{ value }} range unbounded preceding
+    )
+{%- endmacro %}
