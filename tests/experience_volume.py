@@ -5,14 +5,6 @@ Everything follows from row numbers and their hashes, so that the same size give
 
 from __future__ import annotations
 
-from pathlib import Path
-from uuid import uuid4
-
-import duckdb
-
-from dagster_project.contracts import JOURNEYS, RUM_EVENTS
-from dagster_project.warehouse import create_tables
-
 # Beacons of a session, on the average of the choices below.
 BEACONS_A_SESSION = 22.75
 FIRST_DAY = "2025-01-01"
