@@ -5,6 +5,13 @@ Everything follows from row numbers and their hashes, so that the same size give
 
 from __future__ import annotations
 
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from dagster_project.warehouse import create_tables
+
 # Beacons of a session, on the average of the choices below.
 BEACONS_A_SESSION = 22.75
 FIRST_DAY = "2025-01-01"
@@ -124,3 +131,38 @@ values
     ('checkout', 'checkout', 4, 'write', 'api_write', '/payments', null, 'payments-api', 'POST'),
     ('checkout', 'checkout', 5, 'confirmation', 'page_view', '/checkout/confirmation', null, null, null);
 """
+
+
+class Traffic:
+    """Front ends with so many beacons a day, about; load() adds days to a build file."""
+
+    def __init__(self, beacons_a_day: int) -> None:
+        self.sessions_a_day = int(beacons_a_day / BEACONS_A_SESSION)
+
+    def load(self, file: Path, days: int, first_day: int = 0) -> int:
+        """Add these days, as one batch; returns the number of beacons."""
+        with duckdb.connect(file) as connection:
+            create_tables(connection)
+            connection.execute(REFERENCE)
+            connection.execute("set preserve_insertion_order = false")
+            connection.execute(
+                SESSIONS.format(
+                    first_day=FIRST_DAY,
+                    days=days,
+                    first=first_day * self.sessions_a_day,
+                    sessions=days * self.sessions_a_day,
+                    first_number=first_day,
+                )
+            )
+            counts = {}
+            for table, query in (("rum_events", BEACONS), ("requests", REQUESTS)):
+                batch_id = f"{table}-{uuid4()}"
+                (counts[table],) = connection.execute(
+                    f"insert into raw.{table} by name "
+                    f"select *, now()::timestamp as loaded_at, '{batch_id}' as batch_id from ({query})"
+                ).fetchone()
+                connection.execute(
+                    "insert into raw.batches values (?, 'volume', 'volume', ?, now()::timestamp, ?, ?, 0, 0, 0)",
+                    [batch_id, table, counts[table], counts[table]],
+                )
+        return counts["rum_events"]
