@@ -370,6 +370,17 @@ left join {{ ref('dim_services') }} as services
 {%- endmacro %}
 
 
+{% macro field(record, name) %}{{ adapter.dispatch('field')(record, name) }}{% endmacro %}
+
+{% macro default__field(record, name) -%}
+    struct_extract({{ record }}, '{{ name }}')
+{%- endmacro %}
+
+{% macro spark__field(record, name) -%}
+    {{ record }}.{{ name }}
+{%- endmacro %}
+
+
 {# The longest journey that there may be: its steps follow one another in as many joins. #}
 {% macro longest_journey() %}{{ return(12) }}{% endmacro %}
 

@@ -1,19 +1,28 @@
 {{ touched_rows('int_restated_session_days', {'service': 'service', 'started_on': 'day'}) }}
 
-with sessions as (
+with front_ends as (
+
+    select distinct
+        journey,
+        service
+    from {{ ref('stg_journeys') }}
+
+),
+
+sessions as (
 
     select
-        source,
-        service,
-        session_id,
-        started_at,
-        started_on,
-        ended_at,
-        weight
-    from {{ ref('int_sessions') }} as sessions
+        known.source,
+        known.service,
+        known.session_id,
+        known.started_at,
+        known.started_on,
+        known.ended_at,
+        known.weight
+    from {{ ref('int_sessions') }} as known
     where
-        service in (select service from {{ ref('stg_journeys') }})
-        and {{ is_touched('sessions') }}
+        known.service in (select front_ends.service from front_ends)
+        and {{ is_touched('known') }}
 
 ),
 
@@ -162,14 +171,13 @@ select
     {%- for column in session %}
     browser_events.{{ column }},
     {%- endfor %}
-    journeys.journey,
+    front_ends.journey,
     0 as position,
     browser_events.occurred_at,
     false as is_success,
     false as is_other_clock
 from browser_events
-inner join (select distinct journey, service from {{ ref('stg_journeys') }}) as journeys
-    on browser_events.service = journeys.service
+inner join front_ends on browser_events.service = front_ends.service
 where browser_events.event_type = 'error'
 union all
 select
