@@ -23,6 +23,7 @@ MARTS = {
     "team_delivery_monthly",
     "monthly_trends",
     "dora_bands",
+    "oncall_weekly",
     "web_vitals_daily",
     "web_vitals_rolling_28d",
     "web_vitals_monthly",

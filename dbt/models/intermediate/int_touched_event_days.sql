@@ -1,6 +1,10 @@
 {%- set at = 'occurred_at' -%}
 {%- set event_times = dict(rum_events=at, requests=at, jobs='enqueued_at', process_samples=at, synthetic_checks=at) -%}
-{%- for table in event_times -%} {%- do ref('stg_' ~ table) -%} {%- endfor -%}
+{%- do ref('stg_rum_events') -%}
+{%- do ref('stg_requests') -%}
+{%- do ref('stg_jobs') -%}
+{%- do ref('stg_process_samples') -%}
+{%- do ref('stg_synthetic_checks') -%}
 
 {%- if is_update() -%}
 {%- for table, time in event_times.items() %}
