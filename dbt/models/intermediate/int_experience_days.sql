@@ -1,5 +1,13 @@
 {{ touched_rows('int_restated_session_days', {'service': 'service', 'started_on': 'day'}) }}
 
+with sessions as (
+
+    select known.*
+    from {{ ref('int_sessions') }} as known
+    where {{ is_touched('known') }}
+
+)
+
 select
     service,
     started_on,
@@ -13,6 +21,5 @@ select
     cast(sum(weight * lcp_page_views) as bigint) as lcp_weight,
     cast(sum(weight * good_lcp_page_views) as bigint) as good_lcp_weight,
     cast(sum(weight * poor_lcp_page_views) as bigint) as poor_lcp_weight
-from {{ ref('int_sessions') }} as sessions
-where {{ is_touched('sessions') }}
+from sessions
 group by service, started_on

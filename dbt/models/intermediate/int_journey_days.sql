@@ -4,9 +4,9 @@
 
 with steps as (
 
-    select *
-    from {{ ref('int_journey_steps') }} as steps
-    where {{ is_touched('steps') }}
+    select known.*
+    from {{ ref('int_journey_steps') }} as known
+    where {{ is_touched('known') }}
 
 ),
 

@@ -1,5 +1,7 @@
 {{ touched_rows('int_restated_session_days', {'service': 'service', 'started_on': 'day'}) }}
 
+{%- set session = ['source', 'service', 'session_id', 'started_at', 'started_on', 'ended_at', 'weight'] -%}
+
 with front_ends as (
 
     select distinct
@@ -100,7 +102,10 @@ traces as (
 traced_writes as (
 
     select
-        traces.* exclude (trace_id),
+        {%- for column in session %}
+        traces.{{ column }},
+        {%- endfor %}
+        traces.occurred_at,
         writes.journey,
         writes.position,
         writes.is_success,
@@ -133,8 +138,6 @@ session_writes as (
     where traced_writes.request_id is null
 
 )
-
-{% set session = ['source', 'service', 'session_id', 'started_at', 'started_on', 'ended_at', 'weight'] -%}
 
 select
     {%- for column in session %}

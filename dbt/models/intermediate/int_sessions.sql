@@ -34,7 +34,8 @@ numbered as (
         *,
         sum(
             case
-                when pause_minutes < {{ var('session_timeout_minutes') }}
+                when
+                    pause_minutes < {{ var('session_timeout_minutes') }}
                     and (day_before = day or slots_before < {{ slots_of_a_day() }})
                     then 0
                 else 1
@@ -74,9 +75,9 @@ sessions as (
 placed as (
 
     select
-        *,
-        {{ day_of('started_at') }} as started_on,
-        {{ hours_between('ended_at', 'as_of.as_of') }} * 60 >= {{ var('session_timeout_minutes') }} as is_closed
+        sessions.*,
+        {{ day_of('sessions.started_at') }} as started_on,
+        {{ hours_between('sessions.ended_at', 'as_of.as_of') }} * 60 >= {{ var('session_timeout_minutes') }} as is_closed
     from sessions
     cross join {{ ref('int_as_of') }} as as_of
 

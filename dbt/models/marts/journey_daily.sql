@@ -5,11 +5,20 @@ with as_of as (
 
 ),
 
+active_days as (
+
+    select distinct
+        journey,
+        started_on
+    from {{ ref('int_journey_days') }}
+
+),
+
 -- Every step of a day on which somebody began, also one that nobody reached.
 steps as (
 
     select
-        days.started_on,
+        active_days.started_on,
         journeys.service,
         journeys.journey,
         journeys.position,
@@ -22,11 +31,11 @@ steps as (
         coalesce(found.timed_sessions, 0) as timed_sessions,
         found.step_median_seconds,
         found.step_p75_seconds
-    from (select distinct journey, started_on from {{ ref('int_journey_days') }}) as days
-    inner join {{ ref('stg_journeys') }} as journeys on days.journey = journeys.journey
+    from active_days
+    inner join {{ ref('stg_journeys') }} as journeys on active_days.journey = journeys.journey
     left join {{ ref('int_journey_days') }} as found
         on
-            days.started_on = found.started_on
+            active_days.started_on = found.started_on
             and journeys.journey = found.journey
             and journeys.position = found.position
 
@@ -37,14 +46,23 @@ baselines as (
     select
         *,
         sum(sessions) over baseline as baseline_sessions,
-        {{ ratio('sum(entered_weight - completed_weight) over baseline', 'sum(entered_weight) over baseline') }}
-        as baseline_drop_rate
+        sum(entered_weight) over baseline as baseline_weight,
+        sum(entered_weight - completed_weight) over baseline as baseline_dropped
     from steps
     window baseline as (
         partition by journey, position
         order by started_on
         range between interval {{ var('journey_baseline_days') }} day preceding and interval 1 day preceding
     )
+
+),
+
+rates as (
+
+    select
+        *,
+        {{ ratio('baseline_dropped', 'baseline_weight') }} as baseline_drop_rate
+    from baselines
 
 ),
 
@@ -55,7 +73,7 @@ compared as (
         {{ ratio('completed_weight', 'entered_weight') }} as completion_rate,
         {{ ratio('entered_weight - completed_weight', 'entered_weight') }} as drop_rate,
         entered_weight - completed_weight - entered_weight * baseline_drop_rate as excess_weight
-    from baselines
+    from rates
 
 ),
 
