@@ -77,7 +77,8 @@ placed as (
     select
         sessions.*,
         {{ day_of('sessions.started_at') }} as started_on,
-        {{ hours_between('sessions.ended_at', 'as_of.as_of') }} * 60 >= {{ var('session_timeout_minutes') }} as is_closed
+        {{ hours_between('sessions.ended_at', 'as_of.as_of') }} * 60
+        >= {{ var('session_timeout_minutes') }} as is_closed
     from sessions
     cross join {{ ref('int_as_of') }} as as_of
 
