@@ -1076,7 +1076,8 @@ JOURNEYS = Table(
         Column(
             "service", "text", "The front end in whose sessions it happens, as named in services.csv.", required=True
         ),
-        Column("position", "integer", "Place of the step, from 1.", required=True, minimum=1),
+        # The models follow so many steps (macro longest_journey).
+        Column("position", "integer", "Place of the step, from 1 to 12.", required=True, minimum=1, maximum=12),
         Column("step", "text", "Name of the step.", required=True),
         Column(
             "step_kind",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench_delivery import delivery_models
 from tests.bench_experience import landing_beacons, one_more_day
+from tests.bench_experience_models import experience_models, one_more_day_of_beacons
 
 PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -172,6 +173,8 @@ def main() -> None:
         delivery_models(Path(folder))
         landing_beacons(Path(folder) / "beacons")
         one_more_day(Path(folder) / "days")
+        experience_models(Path(folder))
+        one_more_day_of_beacons(Path(folder))
         services_of_one_repository(Path(folder))
 
 
