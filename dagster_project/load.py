@@ -63,6 +63,10 @@ class Rejected:
         return self.content if isinstance(self.content, Fingerprint) else Fingerprint.of(self.content)
 
 
+def new_batch_id() -> str:
+    return uuid.uuid4().hex
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one load did with the rows of one origin (a file, a repository) for one table."""
@@ -77,7 +81,7 @@ class Batch:
     removed: int
     # What a person should hear of although every row is accounted for.
     warnings: tuple[str, ...] = ()
-    batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    batch_id: str = field(default_factory=new_batch_id)
 
 
 def load(
@@ -135,10 +139,15 @@ def store(
     source: str,
     origin: str,
     places: Callable[[Sequence[int]], Sequence[str]],
-    rejected: Sequence[Rejected],
+    rejected: Sequence[Rejected] = (),
     mirror: bool = False,
+    batch_id: str | None = None,
+    stored_before: int = 0,
 ) -> Batch:
-    """The second half of load(): what `incoming` holds into the table and into quarantine, counted."""
+    """The second half of load(): what `incoming` holds into the table and into quarantine, counted.
+
+    batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py).
+    """
     _judge(connection, table)
     read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
     verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
@@ -147,11 +156,12 @@ def store(
         table=table.name,
         source=source,
         origin=origin,
-        read=read + len(rejected),
-        loaded=read - broken - duplicate - conflicting,
+        read=read + stored_before + len(rejected),
+        loaded=read + stored_before - broken - duplicate - conflicting,
         duplicate=duplicate,
         quarantined=broken + conflicting + len(rejected),
         removed=_remove_gone(connection, table, source) if mirror else 0,
+        batch_id=batch_id or new_batch_id(),
     )
     _upsert(connection, table, batch, contested=bool(verdicts))
     _quarantine(connection, table, batch, places, rejected)
@@ -211,27 +221,15 @@ def checked_rows(
     `fields`, the row as JSON without the values that did. Few rows break it: the many are told apart by signs that are
     cheap to look for, and only a row that shows one is examined column by column.
     """
-    given = _types(connection, query)
-    query = _filled(table, query, given)
-    given = _types(connection, query)
+    suspected = suspected_rows(connection, table, query, source, retention_days)
     names = [column.name for column in table.columns]
-    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
-    keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
-    keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
-    rules = [(f"not ({rule.condition})", rule.message, _columns_in(rule, names)) for rule in table.rules]
-    if table.is_event and retention_days is not None:
-        condition = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
-        message = f"{table.event_time}: older than the retention of {retention_days} days"
-        rules.append((condition, message, [table.event_time]))
-    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
-    signs += [condition for condition, *_ in rules]
     faults = {name: f"faults[{place}]" for place, name in enumerate(names, start=1)}
     messages = [
         *faults.values(),
         *(
             f"case when {condition} and coalesce({', '.join(faults[name] for name in used)}) is null "
             f"then {_quoted(message)} end"
-            for condition, message, used in rules
+            for condition, message, used in _breaches(table, retention_days)
         ),
     ]
     shown = ", ".join(f"'{column.name}': {_shown(table, column, faults[column.name])}" for column in table.columns)
@@ -241,12 +239,7 @@ def checked_rows(
         if _is_free_text(column)
     }
     return f"""
-        with typed_rows as (
-            select {", ".join(typed)} from ({query}) as input
-        ), keyed_rows as (
-            select * {_replace(keyed)} from typed_rows
-        ), suspected_rows as (
-            select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
+        with suspected_rows as ({suspected}
         ), examined_rows as (
             select *, case when is_suspect then [{", ".join(map(_fault, table.columns))}] end as faults
             from suspected_rows
@@ -260,6 +253,44 @@ def checked_rows(
             case when reason is not null then to_json({{{shown}}}) end as fields
         from judged_rows
     """
+
+
+def suspected_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    query: str,
+    source: str | None = None,
+    retention_days: int | None = None,
+) -> str:
+    """The query that casts and keys the rows of another, in their order, and tells which of them may break the contract
+    (`is_suspect`): all that do, and few others."""
+    given = _types(connection, query)
+    query = _filled(table, query, given)
+    given = _types(connection, query)
+    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
+    keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
+    keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
+    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
+    signs += [condition for condition, *_ in _breaches(table, retention_days)]
+    return f"""
+        with typed_rows as (
+            select {", ".join(typed)} from ({query}) as input
+        ), keyed_rows as (
+            select * {_replace(keyed)} from typed_rows
+        )
+        select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
+    """
+
+
+def _breaches(table: Table, retention_days: int | None) -> list[tuple[str, str, list[str]]]:
+    """Of each rule over a row: the condition under which the row breaks it, what to say, the columns it is about."""
+    names = [column.name for column in table.columns]
+    breaches = [(f"not ({rule.condition})", rule.message, _columns_in(rule, names)) for rule in table.rules]
+    if table.is_event and retention_days is not None:
+        condition = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
+        message = f"{table.event_time}: older than the retention of {retention_days} days"
+        breaches.append((condition, message, [table.event_time]))
+    return breaches
 
 
 def _types(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:

@@ -84,11 +84,12 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a file: arguments of load()."""
+    """One way to read a file: arguments of load(); and where that is cheap, the query that reads some rows again."""
 
     rows: str | pa.RecordBatchReader
     places: Callable[[Sequence[int]], list[str]] = lambda numbers: []
     rejected: list[Rejected] = field(default_factory=list)
+    rows_at: Callable[[Sequence[int]], str] | None = None
 
 
 class Line(NamedTuple):
@@ -121,8 +122,10 @@ def format_of(name: str) -> tuple[str, str] | None:
     return ENDINGS[ending], compression
 
 
-def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection, spool: Path) -> Iterator[Reading]:
     """The ways to read a file, the fastest first; the next is for a file with which loading ended in CONTENT_ERRORS.
+
+    spool: a private folder, for lines that are read again.
 
     Raises UnreadableError if the file is not what its ending says.
     """
@@ -135,7 +138,7 @@ def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     elif adapter := BODIES.get((file.table.name, file.format)):
         yield _careful(file, _BodyRows(file, adapter), _body_place)
     else:
-        yield from _ndjson(file)
+        yield from _ndjson(file, spool)
 
 
 def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
@@ -181,15 +184,13 @@ def _duckdb_path(path: Path) -> str:
 # NDJSON
 
 
-def _ndjson(file: LandedFile) -> Iterator[Reading]:
+def _ndjson(file: LandedFile, spool: Path) -> Iterator[Reading]:
     # DuckDB refuses a byte order mark.
     if _is_whole(file) and not _has_mark(file):
-        columns = ", ".join(f"{name}: 'VARCHAR'" for name in file.columns)
         yield Reading(
-            f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
-            f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
-            f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
+            _ndjson_query(file, file.path),
             lambda numbers: [json_place(file, line) for line in _lines_numbered(file, numbers)],
+            rows_at=lambda numbers: _ndjson_query(file, _copied(file, numbers, spool / "again.ndjson")),
         )
     reading = _careful(file, partial(_json_rows, file), json_place)
     if isinstance(reading.rows, str):
@@ -197,6 +198,23 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
         if first and not first.problem and not re.match(rb"\s*\{.", first.content):
             raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
     yield reading
+
+
+def _ndjson_query(file: LandedFile, path: Path) -> str:
+    columns = ", ".join(f"{name}: 'VARCHAR'" for name in file.columns)
+    compression = file.compression if path == file.path else UNCOMPRESSED
+    return (
+        f"select * from read_json({_duckdb_path(path)}, format = 'newline_delimited', columns = {{{columns}}}, "
+        f"compression = '{compression}', hive_partitioning = false, "
+        f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})"
+    )
+
+
+def _copied(file: LandedFile, numbers: Sequence[int], copy: Path) -> Path:
+    """A file of the lines of these numbers alone."""
+    with copy.open("wb") as out:
+        out.writelines(line.content for line in _lines_numbered(file, numbers))
+    return copy
 
 
 def json_place(file: LandedFile, line: Line) -> str:
@@ -452,7 +470,16 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
-    yield Reading(f"select {known} from {table}", partial(_row_places, file))
+    yield Reading(
+        f"select {known} from {table}",
+        partial(_row_places, file),
+        rows_at=lambda numbers: (
+            f"select {known} from read_parquet({_duckdb_path(file.path)}, binary_as_string = true, "
+            "hive_partitioning = false, file_row_number = true) "
+            f"where file_row_number in (select unnest({[number - 1 for number in numbers]}::bigint[])) "
+            "order by file_row_number"
+        ),
+    )
     try:
         connection.execute(f"select max(hash({known})) from {table}")
     except CONTENT_ERRORS:
@@ -538,7 +565,7 @@ def filled_lines(file: LandedFile) -> Iterator[Line]:
 
 
 def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
-    """Number and offset of the filled lines of these numbers among them, without a look at each line on the way."""
+    """The filled lines of these numbers among them, with their ends, without a look at each line on the way."""
     found: list[Line] = []
     with _open(file) as stream:
         lines = filled = offset = 0
@@ -552,7 +579,11 @@ def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
                 is_filled[index] = bool(piece[starts[index] : end].strip())
             places = np.flatnonzero(is_filled)
             wanted = [number - filled - 1 for number in numbers[len(found) :] if number - filled <= len(places)]
-            found += [Line(lines + int(places[i]) + 1, offset + int(starts[places[i]]), b"") for i in wanted]
+            ends = np.append(starts[1:], len(piece))
+            found += [
+                Line(lines + int(at) + 1, offset + int(starts[at]), piece[starts[at] : ends[at]])
+                for at in places[wanted]
+            ]
             lines, filled, offset = lines + len(starts), filled + len(places), offset + len(piece)
     return found
 

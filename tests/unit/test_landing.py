@@ -525,7 +525,7 @@ def both_ways(database, path: Path, format_: str) -> list[tuple]:
     """What stands in the warehouse after each of the ways to read a file."""
     file = LandedFile(path, "origin", "name", DEPLOYMENTS, format_, "uncompressed", 2**20)
     results = []
-    for reading in readings(file, database):
+    for reading in readings(file, database, path.parent):
         for table in ("deployments", "quarantine", "batches"):
             database.execute(f"delete from raw.{table}")
         with transaction(database):
