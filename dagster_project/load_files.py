@@ -18,11 +18,14 @@ from dagster_project import routes
 from dagster_project.contracts import Table
 from dagster_project.load import Batch, new_batch_id, stage, store, suspected_rows
 
-# Above this share of rows that need a closer look, one look at all of them is faster.
+# Above this share of rows that need a closer look, one look at all of them is faster; and for a file below this size,
+# since one pass takes more statements.
 MAXIMUM_SHARE = 0.05
+MINIMUM_BYTES = 4 * 2**20
 
-# Row numbers, ascending from 1 → the query that reads these rows of the file again, in this order.
-RowsAt = Callable[[Sequence[int]], str]
+# Row numbers, ascending from 1, and how many rows there are → the query that reads these rows of the file again, in
+# this order.
+RowsAt = Callable[[Sequence[int], int], str]
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ class Inserted:
     numbers: list[int]
 
 
-def is_insertable(table: Table) -> bool:
-    """Whether the rows of a table can share their key only with rows of the same time, and one column tells."""
-    return table.is_event and bool(table.timed_keys)
+def is_insertable(table: Table, size: int) -> bool:
+    """Whether a file of so many bytes is worth it, and one column, made of the time too, tells which rows can share
+    their key."""
+    return size >= MINIMUM_BYTES and table.is_event and bool(table.timed_keys)
 
 
 def insert(
@@ -123,7 +127,7 @@ def _take_out(
     )
     numbers = [number for (number,) in connection.sql("select number from unsettled order by number").fetchall()]
     suspects = connection.sql("select number from unsettled where is_suspect order by number").fetchall()
-    stage(connection, table, rows_at([number for (number,) in suspects]), source, retention_days)
+    stage(connection, table, rows_at([number for (number,) in suspects], read), source, retention_days)
     names = ", ".join(column.name for column in table.columns)
     connection.execute(f"""
         create or replace temp table numbered as
@@ -162,5 +166,6 @@ def settle(
         batch_id=inserted.batch_id,
         stored_before=inserted.settled,
     )
-    connection.execute("delete from raw.open_batches; drop table unsettled")
+    connection.execute("delete from raw.open_batches where batch_id = ?", [batch.batch_id])
+    connection.execute("drop table unsettled")
     return batch

@@ -20,6 +20,8 @@ OTHER = "(other)"
 
 # Most routes show none of this, and then no other expression is tried.
 MAY_BE_RAW = "[?#;0-9@%]|//|./$"
+# And most of those that do show none of this: nothing of them is cut.
+MAY_BE_CUT = "[?#;]|//|./$"
 # Also `/cart/` is cut, to `/cart`, and what session ids hide behind (`/cart;jsessionid=…`).
 # The question mark of an optional parameter (`/users/:id?`) starts no query.
 CUTS = (
@@ -85,9 +87,10 @@ def use_in(connection: duckdb.DuckDBPyConnection, rules: Sequence[RouteRule] = (
             list_transform(string_split(path, '/'), lambda segment: route_segment(segment)), '/'
         );
         create or replace temp macro route_template(service, route) as case
-            when regexp_matches(route, '{MAY_BE_RAW}')
+            when not regexp_matches(route, '{MAY_BE_RAW}') then route_by_rules(service, route, route)
+            when regexp_matches(route, '{MAY_BE_CUT}')
                 then route_by_rules(service, route_path(route), route_without_ids(route_path(route)))
-            else route_by_rules(service, route, route)
+            else route_by_rules(service, route, route_without_ids(route))
         end;
     """)
 

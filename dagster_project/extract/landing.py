@@ -7,7 +7,6 @@ ledger entry, commits together.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from dataclasses import replace
@@ -162,16 +161,16 @@ class _Landing:
     def take(self, file: File, spool: Path) -> list[Batch]:
         """Load one file, unless it holds what was taken before. Raises ChangedError, having kept nothing of it."""
         with self._place.fetch(file, spool) as path:
-            checksum = _checksum(path)
-            if self._checksums.get(file.name) == checksum:
-                self._note_version(file)
-                return []
             folder, *inner, _ = file.name.split("/")
             system = SYSTEMS.get(folder)
             table = TABLES[system.tables[0] if system else folder]
             landed = LandedFile(
                 path, self.origin(file), file.name, table, *format_of(file.name), self._source.maximum_line_bytes
             )
+            checksum = landed.survey.checksum
+            if self._checksums.get(file.name) == checksum:
+                self._note_version(file)
+                return []
             try:
                 if system:
                     names = Names(self._source.services, self._source.environments, inner[0] if inner else None)
@@ -193,7 +192,7 @@ class _Landing:
         is_new = file.name not in self._checksums
         for reading in readings(landed, self._connection, spool):
             try:
-                can_insert = is_new and reading.rows_at and is_insertable(landed.table)
+                can_insert = is_new and reading.rows_at and is_insertable(landed.table, file.size)
                 if can_insert and (batch := self._insert(file, checksum, landed.table, reading)):
                     return batch
                 stage(self._connection, landed.table, reading.rows, self._source.name, self._retention_days)
@@ -286,8 +285,3 @@ class _Landing:
             "update raw.landing_files set version = ? where location = ? and name = ?",
             [file.version, self.location, file.name],
         )
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
