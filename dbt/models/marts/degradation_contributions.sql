@@ -1,4 +1,4 @@
-{%- set dimensions = ['route', 'component', 'device_class', 'country'] -%}
+{%- set dimensions = ['route', 'component', 'step', 'device_class', 'country'] -%}
 
 with totals as (
 
