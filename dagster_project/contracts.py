@@ -1217,12 +1217,11 @@ OV_RELEASES = Table(
             "assessed_share_band", "text", "Assessed people / people in the team.", allowed=("<50%", "50-79%", "80%+")
         ),
         Column("refused_scores", "integer", "Scores refused for want of evidence; NULL where they are 1 or 2."),
-        Column("spread", "text", "Standard deviation, below 1 or not.", allowed=("narrow", "wide")),
         Column(
             "recent_evidence_band",
             "text",
             "Share of the evidence that is from the last month of the quarter.",
-            allowed=("under_a_third", "about_a_third", "over_half"),
+            allowed=("under_a_sixth", "about_a_third", "over_half"),
         ),
         Column("possible_bands", "text", "Bands that the mean may have, for all that the row tells; NULL: any."),
         IS_FROZEN,

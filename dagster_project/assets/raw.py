@@ -11,20 +11,36 @@ from dagster import (
     Failure,
     MaterializeResult,
     RetryPolicy,
+    asset,
     multi_asset,
 )
 
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, TABLES, Table
+from dagster_project.contracts import (
+    ASSESSMENTS,
+    EVIDENCE,
+    GROWTH_REVIEWS,
+    OV_QUARTERS,
+    OV_RELEASES,
+    RAW_TABLES,
+    REFERENCE_TABLES,
+    TABLES,
+    TEAM_MEMBERS,
+    TEAMS,
+    Table,
+)
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract import demo, git, landing
+from dagster_project.guard.release import release_closed_quarters
 from dagster_project.installation import Installation, stage
 from dagster_project.load import Batch, forget_sources
+from dagster_project.profiles import minimum_group_size
 from dagster_project.reference import load_reference
 from dagster_project.settings import Settings, Source
 from dagster_project.warehouse import transaction
 
 EXTRACTORS = {"git": git.extract, "landing": landing.extract, "demo": demo.extract}
 OWNER = "team:data-platform"
+GUARD_INPUTS = (TEAM_MEMBERS, ASSESSMENTS, EVIDENCE, GROWTH_REVIEWS, TEAMS, OV_QUARTERS)
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +106,24 @@ def _totals(batches: list[Batch]) -> dict[str, int]:
         f"rows_{count}": sum(getattr(batch, count) for batch in batches)
         for count in ("read", "loaded", "duplicate", "quarantined", "removed")
     }
+
+
+@asset(
+    key=[OV_RELEASES.schema, OV_RELEASES.name],
+    deps=[AssetKey([table.schema, table.name]) for table in GUARD_INPUTS],
+    group_name="restricted",
+    owners=[OWNER],
+    kinds={"duckdb", "table"},
+)
+def ov_releases(installation: Installation) -> MaterializeResult:
+    """Decide what is published of each closed quarter, once; published quarters stay as they are."""
+    smallest = minimum_group_size(installation.settings)
+    with stage("guard"), installation.warehouse.connect() as connection, transaction(connection):
+        notes = release_closed_quarters(connection, smallest)
+        for note in notes:
+            log.warning("%s", note)
+        statuses = connection.sql("select status, count(*) from restricted.ov_releases group by all").fetchall()
+    return MaterializeResult(metadata=dict(statuses) | {"notes": "\n".join(notes)})
 
 
 @multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])

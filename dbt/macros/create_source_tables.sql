@@ -43,7 +43,7 @@
     create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
-    create table if not exists restricted.ov_releases (quarter DATE, dimension VARCHAR, team VARCHAR, status VARCHAR, value_quarter DATE, mean_low DOUBLE, mean_high DOUBLE, people_band VARCHAR, assessed_share_band VARCHAR, refused_scores BIGINT, spread VARCHAR, recent_evidence_band VARCHAR, possible_bands VARCHAR, is_frozen BOOLEAN);
+    create table if not exists restricted.ov_releases (quarter DATE, dimension VARCHAR, team VARCHAR, status VARCHAR, value_quarter DATE, mean_low DOUBLE, mean_high DOUBLE, people_band VARCHAR, assessed_share_band VARCHAR, refused_scores BIGINT, recent_evidence_band VARCHAR, possible_bands VARCHAR, is_frozen BOOLEAN);
     create table if not exists restricted.ov_release_members (quarter DATE, dimension VARCHAR, team VARCHAR, person_key VARCHAR, score BIGINT);
     create table if not exists restricted.ov_organisation_releases (quarter DATE, people_band VARCHAR, level_recorded_people BIGINT, clear_growth_people BIGINT, promotion_ready_people BIGINT, evidence_entries BIGINT, last_month_evidence_rate DOUBLE, assessor_groups BIGINT, calibration_drift VARCHAR, is_frozen BOOLEAN);
 {% endmacro %}
