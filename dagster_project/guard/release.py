@@ -23,8 +23,10 @@ from dagster_project.guard.feasible import Knowledge, Statement
 
 # A cell follows an earlier one of some of the same people only if so many joined, and so many left.
 FEWEST_CHANGED_PEOPLE = 3
-# Nobody is taken to know that no score has changed for longer than a year.
+# Nobody is taken to know that no score has changed for longer than a year; and so long cells of different people that
+# are connected stay two, since more of them would tell more together.
 REMEMBERED_DAYS = 366
+MOST_CONNECTED_GROUPS = 2
 # A count of so few people, or of all but so few, would tell of one.
 FEWEST_COUNTED = 3
 
@@ -70,9 +72,11 @@ def statement(people: frozenset[str], bands: Iterable[float]) -> Statement:
 
 def judge(cell: Cell, band: float, earlier: Sequence[Cell]) -> Verdict:
     """Whether a cell whose mean lies in this band is published, after all cells of its dimension that were decided."""
-    if not may_follow(cell.people, earlier):
+    remembered = [each for each in earlier if _distance(cell, each) <= REMEMBERED_DAYS]
+    groups = {cell.people, *(each.people for each in _connected(cell.people, remembered))}
+    if not may_follow(cell.people, earlier) or len(groups) > MOST_CONNECTED_GROUPS:
         return Verdict(False, None, members_may_follow=False)
-    publishable = publishable_bands(cell, earlier)
+    publishable = publishable_bands(cell, remembered)
     if band in publishable:
         return Verdict(True, (band,))
     return Verdict(False, tuple(each for each in MEAN_BANDS if each not in publishable))
@@ -112,7 +116,7 @@ def _leaves_enough(cell: Cell, bands: Sequence[float], earlier: Sequence[Cell]) 
     """
     own = statement(cell.people, bands)
     for distance in sorted({_distance(cell, each) for each in earlier}, reverse=True):
-        near = [each for each in earlier if _distance(cell, each) <= min(distance, REMEMBERED_DAYS)]
+        near = [each for each in earlier if _distance(cell, each) <= distance]
         knowledge = Knowledge([*(each.statement for each in _connected(cell.people, near)), own])
         if knowledge.is_possible():
             return knowledge.keeps_enough()
