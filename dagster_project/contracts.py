@@ -665,7 +665,6 @@ ASSESSMENTS = Table(
     "assessments",
     "One score of one person in one dimension of the rubric, by one assessor role, for one quarter.",
     key=("source", "person_key", "quarter", "dimension", "assessor_role"),
-    event_time="assessed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -726,7 +725,6 @@ GROWTH_REVIEWS = Table(
     "growth_reviews",
     "One person's growth review of one quarter: current level and potential, each in a column of its own.",
     key=("source", "person_key", "quarter"),
-    event_time="reviewed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -795,7 +793,6 @@ CALIBRATION_SESSIONS = Table(
     "calibration_sessions",
     "One calibration session, in which a group of assessors held its claims against the evidence.",
     key=("source", "session_id"),
-    event_time="held_at",
     columns=(
         SOURCE,
         Column("session_id", "text", "The source's own id.", required=True),

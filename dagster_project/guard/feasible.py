@@ -66,19 +66,9 @@ class Knowledge:
         group = self.group_of[person]
         return {score for score in SCORES if _is_possible(self.sizes, self.conditions, (*fixed, (group, score)))}
 
-    def keeps_enough(self, scores: Mapping[str, int] | None = None) -> bool:
-        """Whether every person keeps enough feasible scores for every coalition of two others.
-
-        scores: those that people have; without them, for every two scores that a coalition can have at all.
-        """
-        if scores is None:
-            return _keeps_enough(self.sizes, self.conditions)
-        held = Counter((self.group_of[person], score) for person, score in scores.items() if person in self.group_of)
-        return all(
-            _victims_keep_enough(self.sizes, self.conditions, pair)
-            for pair in combinations_with_replacement(sorted(held), 2)
-            if pair[0] != pair[1] or held[pair[0]] > 1
-        )
+    def keeps_enough(self) -> bool:
+        """Whether every person keeps enough feasible scores, whichever two others put any scores together."""
+        return _keeps_enough(self.sizes, self.conditions)
 
 
 def _common(left: Sequence[Sums], right: Sequence[Sums]) -> tuple[Sums, ...]:

@@ -370,8 +370,8 @@ REFUSED = """
     where
         table_name = 'assessments'
         and contains(reason, 'a score without evidence')
-        and try_cast(fields ->> 'quarter' as date) = $first_day
-        and fields ->> 'assessor_role' in ('calibration_panel', 'manager')
+        and try_cast((fields ->> 'quarter') as date) = $first_day
+        and (fields ->> 'assessor_role') in ('calibration_panel', 'manager')
     group by all
 """
 ENTRIES = """
@@ -398,10 +398,9 @@ def _read(
         (unknown, "are in a team that is not in teams.csv", "add it there"),
     ):
         if people:
-            number = "1 person" if len(people) == 1 else f"{len(people)} people"
             notes.append(
-                f"quarter from {first_day}: {number} {what} on its last day and count nowhere: {remedy} before the "
-                "quarter is published"
+                f"quarter from {first_day}: people who {what} on its last day count nowhere ({len(people)}): {remedy} "
+                "before the quarter is published"
             )
     quarter = Quarter(
         first_day,

@@ -115,24 +115,23 @@ def _changes(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> 
 def _disclosures(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
     """The enumeration on the table itself: what two people who know all rows and their scores learn of the others."""
     rows = connection.sql(f"""
-        select quarter, dimension, team, list(person_key order by person_key), list(score order by person_key),
-            any_value(case when candidates.status = 'published' then cast(mean_low as varchar) else possible_bands end)
+        select quarter, dimension, list(person_key), any_value(candidates.status), any_value(candidates.mean_low),
+            any_value(releases.possible_bands)
         from restricted.ov_release_members
-        join restricted.ov_releases using (quarter, dimension, team)
-        join (select quarter, dimension, team, status, mean_low from {table}) as candidates
-            using (quarter, dimension, team)
-        group by all
-        order by all
+        join restricted.ov_releases as releases using (quarter, dimension, team)
+        join {table} as candidates using (quarter, dimension, team)
+        group by quarter, dimension, team
+        order by quarter, dimension, team
     """).fetchall()
-    told: dict[tuple[date, str], list] = defaultdict(list)
-    scores: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
-    for quarter, dimension, _, people, given, bands in rows:
-        if bands is not None:
-            told[quarter, dimension].append(statement(frozenset(people), map(float, bands.split())))
-        scores[quarter, dimension].update(zip(people, given, strict=True))
-    for (quarter, dimension), statements in told.items():
-        if not Knowledge(statements).keeps_enough(scores[quarter, dimension]):
+    seen: dict[tuple[date, str], set[str]] = defaultdict(set)
+    for quarter, dimension, people, status, mean_low, told in rows:
+        bands = [mean_low] if status == "published" else [float(band) for band in (told or "").split()]
+        place = f"{dimension} of the quarter from {quarter}"
+        if not seen[quarter, dimension].isdisjoint(people):
+            yield f"{place}: somebody is in two rows, whose difference may tell of one person; not to be published"
+        seen[quarter, dimension].update(people)
+        if bands and not Knowledge([statement(frozenset(people), bands)]).keeps_enough():
             yield (
-                f"{dimension} of the quarter from {quarter}: two people who put their scores together could leave "
-                f"somebody fewer than {FEWEST_FEASIBLE_SCORES} possible ones; this must not be published"
+                f"{place}: two people who put their scores together could leave somebody fewer than "
+                f"{FEWEST_FEASIBLE_SCORES} possible ones; this must not be published"
             )
