@@ -12,7 +12,7 @@ from dagster import (
 from dagster_dbt import DbtCliResource
 
 from dagster_project.assets.publish import alerts, gate, published_marts, report
-from dagster_project.assets.raw import ov_releases, raw, reference
+from dagster_project.assets.raw import guard, raw, reference
 from dagster_project.assets.transform import DBT, dbt_models
 from dagster_project.installation import Installation
 from dagster_project.sensors import landing_sensor
@@ -22,7 +22,7 @@ refresh = define_asset_job("refresh", AssetSelection.all(), description="Sources
 layers = [
     define_asset_job(
         "extract",
-        AssetSelection.assets(raw, reference, ov_releases),
+        AssetSelection.assets(raw, reference, guard),
         description="Sources → raw, reference; the guard.",
     ),
     define_asset_job(
@@ -41,7 +41,7 @@ layers = [
 ]
 
 defs = Definitions(
-    assets=[raw, reference, ov_releases, dbt_models, published_marts, report, alerts],
+    assets=[raw, reference, guard, dbt_models, published_marts, report, alerts],
     asset_checks=[gate],
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],

@@ -11,7 +11,6 @@ from dagster import (
     Failure,
     MaterializeResult,
     RetryPolicy,
-    asset,
     multi_asset,
 )
 
@@ -20,9 +19,9 @@ from dagster_project.contracts import (
     EVIDENCE,
     GROWTH_REVIEWS,
     OV_QUARTERS,
-    OV_RELEASES,
     RAW_TABLES,
     REFERENCE_TABLES,
+    RELEASED_TABLES,
     TABLES,
     TEAM_MEMBERS,
     TEAMS,
@@ -108,22 +107,24 @@ def _totals(batches: list[Batch]) -> dict[str, int]:
     }
 
 
-@asset(
-    key=[OV_RELEASES.schema, OV_RELEASES.name],
-    deps=[AssetKey([table.schema, table.name]) for table in GUARD_INPUTS],
-    group_name="restricted",
-    owners=[OWNER],
-    kinds={"duckdb", "table"},
+@multi_asset(
+    name="guard",
+    specs=[
+        _spec(table).replace_attributes(deps=[AssetKey([each.schema, each.name]) for each in GUARD_INPUTS])
+        for table in RELEASED_TABLES
+    ],
 )
-def ov_releases(installation: Installation) -> MaterializeResult:
+def guard(installation: Installation):
     """Decide what is published of each closed quarter, once; published quarters stay as they are."""
     smallest = minimum_group_size(installation.settings)
-    with stage("guard"), installation.warehouse.connect() as connection, transaction(connection):
-        notes = release_closed_quarters(connection, smallest)
+    with stage("guard"), installation.warehouse.connect() as connection:
+        with transaction(connection):
+            notes = release_closed_quarters(connection, smallest)
         for note in notes:
             log.warning("%s", note)
-        statuses = connection.sql("select status, count(*) from restricted.ov_releases group by all").fetchall()
-    return MaterializeResult(metadata=dict(statuses) | {"notes": "\n".join(notes)})
+        for table in RELEASED_TABLES:
+            (rows,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
+            yield MaterializeResult(asset_key=AssetKey([table.schema, table.name]), metadata={"rows_stored": rows})
 
 
 @multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])

@@ -3,9 +3,9 @@ with sessions as (
     select
         quarter,
         count(*) as sessions,
-        sum(claims_reviewed) as claims_reviewed,
-        sum(claims_challenged) as claims_challenged,
-        sum(claims_changed) as claims_changed,
+        cast(sum(claims_reviewed) as bigint) as claims_reviewed,
+        cast(sum(claims_challenged) as bigint) as claims_challenged,
+        cast(sum(claims_changed) as bigint) as claims_changed,
         sum(coalesce(changes_with_evidence, 0)) as changes_with_evidence
     from {{ ref('stg_calibration_sessions') }}
     group by quarter
