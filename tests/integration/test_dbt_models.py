@@ -31,6 +31,9 @@ MARTS = {
     "dora_bands",
     "oncall_weekly",
     "web_vitals_daily",
+    "ov_team_quarterly",
+    "readiness_quarterly",
+    "calibration_quarterly",
 }
 
 # The front end ships 1, 2, 3, is rolled back to 2's version by 4 and repeats that by 5; services.csv has no mailer.
