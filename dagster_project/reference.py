@@ -1,4 +1,4 @@
-"""The reference folder (services, teams, …) into schema `reference`: text, then cast; an error names file and line."""
+"""The reference folder (services, SLOs, …) into schema `reference`: text, then cast; an error names file and line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from zoneinfo import available_timezones
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import DORA_BANDS, PROFILES, REFERENCE_TABLES, SERVICES, TEAMS, Table
+from dagster_project.contracts import DORA_BANDS, PROFILES, REFERENCE_TABLES, SERVICES, SLO_TABLES, TEAMS, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
 from dagster_project.settings import PROJECT_DIR
+from dagster_project.slo.definitions import FOLDER, read_definitions, reference_rows, slo_files
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
@@ -27,9 +28,11 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
 
     Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
     """
-    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    definitions, problems = read_definitions(slo_files(folder))
+    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES if table not in SLO_TABLES}
+    rows |= reference_rows(definitions)
     files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
-    problems: list[str] = []
+    files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
         frame = rows[table.name]
         connection.register("frame", frame.to_arrow())

@@ -11,6 +11,18 @@
 {%- endmacro %}
 
 
+{# The start of the slot of so many minutes, counted from midnight UTC, that a time lies in. #}
+{% macro time_slot(at, minutes) %}{{ adapter.dispatch('time_slot')(at, minutes) }}{% endmacro %}
+
+{% macro default__time_slot(at, minutes) -%}
+    time_bucket(to_minutes({{ minutes }}), {{ at }}, timestamp '2000-01-01')
+{%- endmacro %}
+
+{% macro spark__time_slot(at, minutes) -%}
+    timestamp_seconds(unix_seconds({{ at }}) - unix_seconds({{ at }}) % (60 * {{ minutes }}))
+{%- endmacro %}
+
+
 {# Hours from one time to a later one; NULL where they are in the wrong order, since a negative span is no duration. #}
 {% macro span_hours(earlier, later) -%}
     case when {{ earlier }} <= {{ later }} then {{ hours_between(earlier, later) }} end

@@ -1,0 +1,229 @@
+{# Service level objectives: events counted by what slos/*.yaml say. The vocabulary (sources, columns, operators) is that
+   of dagster_project/slo/indicators.py. Values of conditions are compared as data; of a definition, only the names of
+   columns, which are checked here again, and numbers become SQL. #}
+
+{# Columns of each source, and their types, that a condition may name. #}
+{% macro slo_vocabulary() %}
+    {%- set browser = {
+        'service': 'text', 'route': 'text', 'release': 'text', 'component': 'text', 'device_class': 'text',
+        'country': 'text', 'is_authenticated': 'boolean', 'navigation_type': 'text'
+    } -%}
+    {%- set happened = {
+        'event_type': 'text', 'step': 'text', 'is_success': 'boolean', 'is_retry_visible': 'boolean'
+    } -%}
+    {%- set measured = {'metric_name': 'text', 'metric_value': 'number'} -%}
+    {{ return({
+        'requests': {
+            'service': 'text', 'route': 'text', 'method': 'text', 'status': 'number', 'duration_ms': 'number',
+            'is_validation_error': 'boolean', 'is_synthetic': 'boolean', 'release': 'text'
+        },
+        'rum_events': dict(browser, **happened),
+        'web_vitals': dict(browser, **measured),
+        'sessions': dict(dict(browser, **happened), **measured),
+        'jobs': {
+            'service': 'text', 'queue': 'text', 'job_name': 'text', 'status': 'text', 'attempts': 'number',
+            'release': 'text', 'is_on_time': 'boolean', 'wait_seconds': 'number', 'run_seconds': 'number'
+        },
+        'process_samples': {
+            'service': 'text', 'sample_kind': 'text', 'is_cold_start': 'boolean', 'startup_ms': 'number',
+            'uptime_seconds': 'number', 'rss_bytes': 'number', 'heap_used_bytes': 'number',
+            'event_loop_delay_p99_ms': 'number', 'release': 'text', 'rss_growth_rate': 'number'
+        },
+        'synthetic_checks': {
+            'service': 'text', 'check_name': 'text', 'location': 'text', 'is_success': 'boolean',
+            'duration_ms': 'number'
+        }
+    }) }}
+{% endmacro %}
+
+
+{# What has to be read: each source (jobs: with each deadline) that a definition counts, its columns that conditions
+   name, the numbers that they compare with, and the finest slot of time. #}
+{% macro slo_scans() %}
+    {%- if not execute or flags.WHICH == 'parse' -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query %}
+        with counts as (
+
+            select
+                definition, 'total' as part, total_source as event_source, total_deadline_seconds as deadline_seconds,
+                slot_minutes
+            from {{ source('reference', 'slos') }}
+            union all
+            select
+                definition, 'numerator' as part, numerator_source as event_source,
+                numerator_deadline_seconds as deadline_seconds, slot_minutes
+            from {{ source('reference', 'slos') }}
+
+        )
+
+        select
+            counts.event_source,
+            counts.deadline_seconds,
+            conditions.column_name,
+            case when conditions.value_type = 'number' then cast(conditions.value as double) end as threshold,
+            min(counts.slot_minutes) as slot_minutes
+        from counts
+        inner join {{ source('reference', 'slo_conditions') }} as conditions
+            on counts.definition = conditions.definition and counts.part = conditions.part
+        group by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
+        order by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
+    {%- endset -%}
+    {%- set scans = {} -%}
+    {%- for row in run_query(query).rows -%}
+        {%- set vocabulary = slo_vocabulary()[row.event_source] -%}
+        {%- if not vocabulary or row.column_name not in vocabulary -%}
+            {{ exceptions.raise_compiler_error(
+                'reference.slo_conditions: ' ~ row.column_name ~ ' is no column of ' ~ row.event_source
+            ) }}
+        {%- endif -%}
+        {%- set key = slo_scan_name(row.event_source, row.deadline_seconds) -%}
+        {%- if key not in scans -%}
+            {%- do scans.update({key: {
+                'name': key,
+                'event_source': row.event_source,
+                'deadline_seconds': row.deadline_seconds | int if row.deadline_seconds is not none else none,
+                'columns': {'service': []},
+                'slot_minutes': [],
+            }}) -%}
+        {%- endif -%}
+        {%- set thresholds = scans[key]['columns'].setdefault(row.column_name, []) -%}
+        {%- if row.threshold is not none -%}
+            {%- do thresholds.append(row.threshold | float) -%}
+        {%- endif -%}
+        {%- do scans[key]['slot_minutes'].append(row.slot_minutes | int) -%}
+    {%- endfor -%}
+    {{ return(scans.values() | list) }}
+{% endmacro %}
+
+
+{% macro slo_scan_name(event_source, deadline_seconds) -%}
+    {{ return(event_source if deadline_seconds is none else event_source ~ '/' ~ (deadline_seconds | int)) }}
+{%- endmacro %}
+
+
+{# A column reduced to what conditions can tell apart: of numbers, one for each threshold and one for each gap between
+   two; of texts, those that a condition names. Far fewer rows remain. #}
+{% macro slo_reduced(event_source, column, thresholds) -%}
+    {%- set type = slo_vocabulary()[event_source][column] -%}
+    {%- if type == 'number' and thresholds -%}
+        case
+            {%- for threshold in thresholds %}
+            when {{ column }} < {{ threshold }}
+                then {{ thresholds[0] - 1 if loop.first else (loop.previtem + threshold) / 2 }}
+            when {{ column }} = {{ threshold }} then {{ threshold }}
+            {%- endfor %}
+            when {{ column }} > {{ thresholds[-1] }} then {{ thresholds[-1] + 1 }}
+        end
+    {%- elif type == 'number' -%}
+        case when {{ column }} is not null then 0.0 end
+    {%- elif type == 'boolean' or column == 'service' -%}
+        {{ column }}
+    {%- else -%}
+        case
+            when {{ column }} in (select value from named_values where column_name = '{{ column }}') then {{ column }}
+            when {{ column }} is not null then '(other)'
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# One row for each event of a source, with the time at which it counts as counted_at. #}
+{% macro slo_events(event_source, deadline_seconds) -%}
+    {%- if event_source == 'requests' -%}
+        select *, occurred_at as counted_at from {{ ref('stg_requests') }}
+    {%- elif event_source == 'rum_events' -%}
+        select *, occurred_at as counted_at from {{ ref('int_user_events') }} where event_type <> 'vital'
+    {%- elif event_source == 'web_vitals' -%}
+        select events.*, events.occurred_at as counted_at
+        from {{ ref('int_user_events') }} as events
+        left join {{ ref('int_superseded_reports') }} as superseded
+            on
+                events.source = superseded.source
+                and events.service = superseded.service
+                and events.event_id = superseded.event_id
+        where events.event_type = 'vital' and superseded.event_id is null
+    {%- elif event_source == 'sessions' -%}
+        select events.*, sessions.started_at as counted_at
+        from {{ ref('int_user_events') }} as events
+        inner join {{ ref('int_sessions') }} as sessions
+            on
+                events.source = sessions.source
+                and events.service = sessions.service
+                and events.session_id = sessions.session_id
+                and events.occurred_at >= sessions.started_at
+                and events.occurred_at <= sessions.ended_at
+    {%- elif event_source == 'synthetic_checks' -%}
+        select *, occurred_at as counted_at from {{ ref('stg_synthetic_checks') }}
+    {%- elif event_source == 'process_samples' -%}
+        select
+            samples.*,
+            samples.occurred_at as counted_at,
+            case
+                when samples.occurred_at >= settled.settled_at
+                    then {{ ratio('samples.rss_bytes', 'settled.rss_bytes') }} - 1
+            end as rss_growth_rate
+        from {{ ref('stg_process_samples') }} as samples
+        left join (
+            select
+                source,
+                service,
+                process_id,
+                min(occurred_at) as settled_at,
+                min_by(rss_bytes, occurred_at) as rss_bytes
+            from {{ ref('stg_process_samples') }}
+            where sample_kind = 'sample' and rss_bytes > 0 and uptime_seconds >= 3600
+            group by source, service, process_id
+        ) as settled
+            on
+                samples.source = settled.source
+                and samples.service = settled.service
+                and samples.process_id = settled.process_id
+    {%- elif deadline_seconds is none -%}
+        select
+            *,
+            cast(null as boolean) as is_on_time,
+            {{ hours_between('enqueued_at', 'started_at') }} * 3600 as wait_seconds,
+            {{ hours_between('started_at', 'finished_at') }} * 3600 as run_seconds,
+            finished_at as counted_at
+        from {{ ref('stg_jobs') }}
+        where finished_at is not null
+    {%- else -%}
+        {#- What came after the deadline is not known at it, so that a late job stays late. -#}
+        select
+            source,
+            job_id,
+            service,
+            queue,
+            job_name,
+            attempts,
+            release,
+            case when finished_at <= due_at then status end as status,
+            finished_at is not null and finished_at <= due_at as is_on_time,
+            case when started_at <= due_at then {{ hours_between('enqueued_at', 'started_at') }} * 3600 end
+            as wait_seconds,
+            case when finished_at <= due_at then {{ hours_between('started_at', 'finished_at') }} * 3600 end
+            as run_seconds,
+            least(coalesce(finished_at, due_at), due_at) as counted_at
+        from (
+            select *, enqueued_at + interval {{ deadline_seconds }} second as due_at from {{ ref('stg_jobs') }}
+        ) as jobs
+        where finished_at <= due_at or due_at <= (select as_of from {{ ref('int_as_of') }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether a value, as text and as a number, compares as a condition says; `ne` and `not_in` are negated elsewhere. #}
+{% macro slo_compares(conditions, known) -%}
+    case
+        when {{ conditions }}.operator = 'is_present'
+            then ({{ known }}.text_value is not null) = ({{ conditions }}.value = 'true')
+        when {{ conditions }}.value_type <> 'number' then {{ known }}.text_value = {{ conditions }}.value
+        when {{ conditions }}.operator = 'lt' then {{ known }}.number_value < {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'lte' then {{ known }}.number_value <= {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'gt' then {{ known }}.number_value > {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'gte' then {{ known }}.number_value >= {{ conditions }}.number_value
+        else {{ known }}.number_value = {{ conditions }}.number_value
+    end
+{%- endmacro %}
