@@ -465,6 +465,14 @@ def _remove_gone(connection, table: Table, source: str) -> int:
 
 
 def _upsert(connection, table: Table, batch: Batch, contested: bool) -> None:
+    if table.is_event and contested:
+        connection.execute(
+            f"insert into raw.replaced_events "
+            f"select distinct $1, $2, service, time_bucket(interval 15 minute, {table.event_time}) "
+            f"from {table.qualified_name} where rowid in "
+            "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)",
+            [batch.batch_id, table.name],
+        )
     connection.execute(
         f"delete from {table.qualified_name} where rowid in "
         "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)"

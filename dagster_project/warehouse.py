@@ -33,6 +33,13 @@ create table if not exists raw.batches (
     rows_removed bigint not null,
     check (rows_read = rows_loaded + rows_duplicate + rows_quarantined)
 );
+-- Where events were before a batch replaced them: an update makes these days anew, too.
+create table if not exists raw.replaced_events (
+    batch_id varchar not null,
+    table_name varchar not null,
+    service varchar not null,
+    from_time timestamp not null
+);
 create table if not exists raw.quarantine (
     batch_id varchar not null,
     source varchar not null,
