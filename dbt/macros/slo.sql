@@ -227,3 +227,125 @@
         else {{ known }}.number_value = {{ conditions }}.number_value
     end
 {%- endmacro %}
+
+
+{# What a budget is counted in, one row for each objective and unit of the given days: for Occurrences the events of a
+   slot of time, else a slice of time. A slice is judged once it is over; one without events is no unit. `days` has
+   definition, day, day_starts_at, day_ends_at, units_start_at, units_end_at. #}
+{% macro slo_units(days) -%}
+    select
+        slots.definition,
+        slots.day,
+        objectives.objective,
+        slots.slot_starts_at as unit_starts_at,
+        slots.good,
+        slots.total,
+        cast(slots.good as decimal(38, 12)) as good_units,
+        slots.total as total_units
+    from (
+        {{ slo_slots(days) }}
+    ) as slots
+    inner join {{ ref('stg_slos') }} as slos on slots.definition = slos.definition
+    inner join {{ ref('stg_slo_objectives') }} as objectives on slots.definition = objectives.definition
+    where slos.budgeting_method = 'Occurrences'
+    union all
+    select
+        definition,
+        day,
+        objective,
+        unit_starts_at,
+        good,
+        total,
+        case
+            when total = 0 then 0
+            when budgeting_method = 'Timeslices'
+                then case when good >= cast(time_slice_target as decimal(18, 9)) * total then 1 else 0 end
+            else cast({{ ratio('good', 'total') }} as decimal(38, 12))
+        end as good_units,
+        case when total > 0 then 1 else 0 end as total_units
+    from (
+        select
+            slots.definition,
+            slots.day,
+            slots.day_ends_at,
+            slots.units_start_at,
+            slots.units_end_at,
+            objectives.objective,
+            objectives.time_slice_target,
+            objectives.time_slice_minutes,
+            slos.budgeting_method,
+            slots.day_starts_at + cast(
+                floor({{ minutes_between('slots.day_starts_at', 'slots.slot_starts_at') }} / objectives.time_slice_minutes)
+                * objectives.time_slice_minutes as integer
+            ) * interval 1 minute as unit_starts_at,
+            cast(sum(slots.good) as bigint) as good,
+            cast(sum(slots.total) as bigint) as total
+        from (
+            {{ slo_slots(days) }}
+        ) as slots
+        inner join {{ ref('stg_slos') }} as slos on slots.definition = slos.definition
+        inner join {{ ref('stg_slo_objectives') }} as objectives on slots.definition = objectives.definition
+        where slos.budgeting_method <> 'Occurrences'
+        group by all
+    ) as slices
+    where
+        unit_starts_at >= units_start_at
+        and least(unit_starts_at + time_slice_minutes * interval 1 minute, day_ends_at) <= units_end_at
+{%- endmacro %}
+
+
+{# Of units: events, units, and how many units there were. #}
+{% macro slo_sums() -%}
+    cast(sum(good) as bigint) as good,
+    cast(sum(total) as bigint) as total,
+    cast(sum(good_units) as decimal(38, 12)) as good_units,
+    cast(sum(total_units) as bigint) as total_units,
+    count(*) filter (where total_units > 0) as counted_units,
+    count(*) filter (where good > total or good < 0) as contradictory_units
+{%- endmacro %}
+
+
+{# The counts of the given days. A day may reach into three of UTC. #}
+{% macro slo_slots(days) -%}
+    select
+        days.*,
+        counts.slot_starts_at,
+        counts.good,
+        counts.total
+    from {{ ref('int_slo_counts') }} as counts
+    inner join (
+        {%- for offset in range(3) %}
+        select
+            *,
+            cast(day_starts_at as date) + interval {{ offset }} day as counted_on
+        from {{ days }}
+        where cast(day_starts_at as date) + interval {{ offset }} day < units_end_at
+        {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    ) as days on counts.definition = days.definition and counts.counted_on = days.counted_on
+    where counts.slot_starts_at >= days.units_start_at and counts.slot_starts_at < days.units_end_at
+{%- endmacro %}
+
+
+{# How many times as fast as allowed a budget burns: 1 uses it up exactly at the end of the window. #}
+{% macro burn_rate(bad_units, total_units, target) -%}
+    round({{ ratio(bad_units, total_units) }} / (1 - {{ target }}), 9)
+{%- endmacro %}
+
+
+{# Pairs of windows in which a burning budget is looked for: both must burn faster than `budget_share` of the budget in
+   the long one. #}
+{% macro slo_burn_windows() %}
+    {{ return([
+        {'long': '1h', 'short': '5m', 'long_minutes': 60, 'short_minutes': 5, 'budget_share': 0.02, 'verdict': 'page'},
+        {'long': '6h', 'short': '30m', 'long_minutes': 360, 'short_minutes': 30, 'budget_share': 0.05, 'verdict': 'page'},
+        {'long': '1d', 'short': '2h', 'long_minutes': 1440, 'short_minutes': 120, 'budget_share': 0.1, 'verdict': 'ticket'},
+        {'long': '3d', 'short': '6h', 'long_minutes': 4320, 'short_minutes': 360, 'budget_share': 0.1, 'verdict': 'ticket'}
+    ]) }}
+{% endmacro %}
+
+
+{# From which burn rate on a pair of windows is a verdict: budget share × period ÷ long window. #}
+{% macro slo_burn_factor(window_hours, pair) -%}
+    round({{ pair.budget_share }} * {{ window_hours }} * 60 / {{ pair.long_minutes }}, 9)
+{%- endmacro %}

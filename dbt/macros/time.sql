@@ -34,6 +34,34 @@
 {%- endmacro %}
 
 
+{% macro minutes_between(earlier, later) -%}
+    ({{ hours_between(earlier, later) }} * 60)
+{%- endmacro %}
+
+
+{# A UTC time on the clock of a time zone, and back. #}
+{% macro zoned_time(at, zone) %}{{ adapter.dispatch('zoned_time')(at, zone) }}{% endmacro %}
+
+{% macro default__zoned_time(at, zone) -%}
+    timezone({{ zone }}, timezone('UTC', {{ at }}))
+{%- endmacro %}
+
+{% macro spark__zoned_time(at, zone) -%}
+    from_utc_timestamp({{ at }}, {{ zone }})
+{%- endmacro %}
+
+
+{% macro utc_time(local, zone) %}{{ adapter.dispatch('utc_time')(local, zone) }}{% endmacro %}
+
+{% macro default__utc_time(local, zone) -%}
+    timezone('UTC', timezone({{ zone }}, {{ local }}))
+{%- endmacro %}
+
+{% macro spark__utc_time(local, zone) -%}
+    to_utc_timestamp({{ local }}, {{ zone }})
+{%- endmacro %}
+
+
 {# Hours from one time to a later one; NULL where they are in the wrong order, since a negative span is no duration. #}
 {% macro span_hours(earlier, later) -%}
     case when {{ earlier }} <= {{ later }} then {{ hours_between(earlier, later) }} end
