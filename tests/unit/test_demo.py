@@ -67,7 +67,9 @@ def test_every_row_of_every_table_keeps_its_contract(demo):
     for batch in batches:
         assert (batch.duplicate, batch.quarantined, batch.removed) == (0, 0, 0), batch.table
         assert batch.loaded == batch.read > 0, batch.table
-        stored = connection.sql(f"select count(*) from raw.{batch.table} where source = 'demo'").fetchone()[0]
+        stored = connection.sql(
+            f"select count(*) from {TABLES[batch.table].qualified_name} where source = 'demo'"
+        ).fetchone()[0]
         assert stored == batch.read, batch.table
     assert connection.sql("select count(*) from raw.quarantine").fetchone() == (0,)
 
@@ -77,7 +79,7 @@ def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updat
         f"{table.name}.{column.name}"
         for table in RAW_TABLES
         for column in table.columns
-        if raw.sql(f"select count({column.name}) from raw.{table.name}").fetchone() == (0,)
+        if raw.sql(f"select count({column.name}) from {table.qualified_name}").fetchone() == (0,)
     }
     assert empty == {
         f"{name}.updated_at" for name in ("deployments", "pull_requests", "builds", "incidents", "operational_changes")
@@ -100,7 +102,7 @@ def test_other_options_replace_the_organisation(tmp_path):
             person_or_hash = {column.name for column in TABLES[name].columns if column.person or column.type == "hash"}
             names = ", ".join(set(frame.columns) - {"source"} - person_or_hash)
             connection.register("expected", frame.to_arrow())
-            stored, expected = f"select {names} from raw.{name}", f"select {names} from expected"
+            stored, expected = f"select {names} from {TABLES[name].qualified_name}", f"select {names} from expected"
             assert connection.sql(f"({stored}) except all ({expected})").fetchall() == [], name
             assert connection.sql(f"({expected}) except all ({stored})").fetchall() == [], name
 
