@@ -142,7 +142,7 @@ class Spec(Part):
     indicator_ref: Name | None = None
     time_window: tuple[TimeWindow, ...] | None = None
     budgeting_method: Literal["Occurrences", "Timeslices", "RatioTimeslices"]
-    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    objectives: tuple[Objective, ...]
     alert_policies: tuple[Any, ...] | None = None
 
 
@@ -197,6 +197,8 @@ def _contradictions(spec: Spec) -> Iterator[tuple[KeyPath, str]]:
         yield from _indicator_contradictions(indicator, (*at, "indicator", "spec"))
         if indicator.threshold_metric and len(spec.objectives) > 1:
             yield (*at, "objectives"), "a thresholdMetric has exactly one objective"
+    if not spec.objectives:
+        yield (*at, "objectives"), "give at least one objective"
     for position, objective in enumerate(spec.objectives):
         here: KeyPath = (*at, "objectives", position)
         if (objective.target is None) == (objective.target_percent is None):

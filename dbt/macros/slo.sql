@@ -40,7 +40,8 @@
 {# What has to be read: each source (jobs: with each deadline) that a definition counts, its columns that conditions
    name, the numbers that they compare with, and the finest slot of time. #}
 {% macro slo_scans() %}
-    {%- if not execute or flags.WHICH == 'parse' -%}
+    {#- A linter and `dbt compile` may look at a database without tables. -#}
+    {%- if not execute or not table_exists('reference', 'slos') -%}
         {{ return([]) }}
     {%- endif -%}
     {%- set query %}
@@ -122,7 +123,9 @@
         {{ column }}
     {%- else -%}
         case
-            when {{ column }} in (select value from named_values where column_name = '{{ column }}') then {{ column }}
+            when {{ column }} in (
+                select value from {{ ref('stg_slo_conditions') }} where column_name = '{{ column }}'
+            ) then {{ column }}
             when {{ column }} is not null then '(other)'
         end
     {%- endif -%}
@@ -143,7 +146,10 @@
                 events.source = superseded.source
                 and events.service = superseded.service
                 and events.event_id = superseded.event_id
-        where events.event_type = 'vital' and superseded.event_id is null
+        where
+            events.event_type = 'vital'
+            and superseded.event_id is null
+            and {{ slo_near_touched_days('events.occurred_at', event_source) }}
     {%- elif event_source == 'sessions' -%}
         select events.*, sessions.started_at as counted_at
         from {{ ref('int_user_events') }} as events
@@ -154,6 +160,7 @@
                 and events.session_id = sessions.session_id
                 and events.occurred_at >= sessions.started_at
                 and events.occurred_at <= sessions.ended_at
+        where {{ slo_near_touched_days('events.occurred_at', event_source, after=1) }}
     {%- elif event_source == 'synthetic_checks' -%}
         select *, occurred_at as counted_at from {{ ref('stg_synthetic_checks') }}
     {%- elif event_source == 'process_samples' -%}
@@ -210,6 +217,29 @@
             select *, enqueued_at + interval {{ deadline_seconds }} second as due_at from {{ ref('stg_jobs') }}
         ) as jobs
         where finished_at <= due_at or due_at <= (select as_of from {{ ref('int_as_of') }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# In an update, only times near the days that are counted anew: as literals, by which an engine skips blocks of rows.
+   Sessions reach into the next day. #}
+{% macro slo_near_touched_days(column, event_source, after=0) -%}
+    {%- if not is_incremental() -%}
+        true
+    {%- else -%}
+        {%- set query -%}
+            select min(touched.counted_on), max(touched.counted_on)
+            from {{ as_it_stands('int_slo_touched_days') }} as touched
+            inner join {{ as_it_stands('stg_slos') }} as slos on touched.definition = slos.definition
+            where slos.total_source = '{{ event_source }}' or slos.numerator_source = '{{ event_source }}'
+        {%- endset -%}
+        {%- set found = run_query(query).rows[0] -%}
+        {%- if found[0] is none -%}
+            false
+        {%- else -%}
+            {{ column }} >= cast('{{ found[0] }}' as date)
+            and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -333,19 +363,29 @@
 {%- endmacro %}
 
 
-{# Pairs of windows in which a burning budget is looked for: both must burn faster than `budget_share` of the budget in
-   the long one. #}
-{% macro slo_burn_windows() %}
-    {{ return([
-        {'long': '1h', 'short': '5m', 'long_minutes': 60, 'short_minutes': 5, 'budget_share': 0.02, 'verdict': 'page'},
-        {'long': '6h', 'short': '30m', 'long_minutes': 360, 'short_minutes': 30, 'budget_share': 0.05, 'verdict': 'page'},
-        {'long': '1d', 'short': '2h', 'long_minutes': 1440, 'short_minutes': 120, 'budget_share': 0.1, 'verdict': 'ticket'},
-        {'long': '3d', 'short': '6h', 'long_minutes': 4320, 'short_minutes': 360, 'budget_share': 0.1, 'verdict': 'ticket'}
-    ]) }}
-{% endmacro %}
+{# Pairs of windows in which a burning budget is looked for: in both it must burn faster than would use up
+   `budget_share` of it in the long one. #}
+{% macro slo_burn_pairs() -%}
+    select '1h' as long_window, '5m' as short_window, 60 as long_minutes, 0.02 as budget_share, 'page' as verdict
+    union all
+    select '6h' as long_window, '30m' as short_window, 360 as long_minutes, 0.05 as budget_share, 'page' as verdict
+    union all
+    select '1d' as long_window, '2h' as short_window, 1440 as long_minutes, 0.1 as budget_share, 'ticket' as verdict
+    union all
+    select '3d' as long_window, '6h' as short_window, 4320 as long_minutes, 0.1 as budget_share, 'ticket' as verdict
+{%- endmacro %}
+
+{% macro slo_burn_windows() -%}
+    {%- for burn_window, minutes in {
+        '5m': 5, '30m': 30, '1h': 60, '2h': 120, '6h': 360, '1d': 1440, '3d': 4320
+    }.items() %}
+    select '{{ burn_window }}' as burn_window, {{ minutes }} as minutes
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
 
 
-{# From which burn rate on a pair of windows is a verdict: budget share × period ÷ long window. #}
-{% macro slo_burn_factor(window_hours, pair) -%}
-    round({{ pair.budget_share }} * {{ window_hours }} * 60 / {{ pair.long_minutes }}, 9)
+{# From which burn rate on a pair of windows gives a verdict: budget share × period ÷ long window. #}
+{% macro slo_burn_factor(window_hours, budget_share='burn_pairs.budget_share', long_minutes='burn_pairs.long_minutes') -%}
+    round({{ budget_share }} * {{ window_hours }} * 60 / {{ long_minutes }}, 9)
 {%- endmacro %}

@@ -34,8 +34,15 @@
 {%- endmacro %}
 
 
-{% macro minutes_between(earlier, later) -%}
-    ({{ hours_between(earlier, later) }} * 60)
+{# Exact for whole minutes, which sixty times the hours are not. #}
+{% macro minutes_between(earlier, later) %}{{ adapter.dispatch('minutes_between')(earlier, later) }}{% endmacro %}
+
+{% macro default__minutes_between(earlier, later) -%}
+    (date_diff('microsecond', {{ earlier }}, {{ later }}) / 60000000.0)
+{%- endmacro %}
+
+{% macro spark__minutes_between(earlier, later) -%}
+    ((unix_micros({{ later }}) - unix_micros({{ earlier }})) / 60000000.0)
 {%- endmacro %}
 
 

@@ -23,6 +23,8 @@ MARTS = {
     "team_delivery_monthly",
     "monthly_trends",
     "dora_bands",
+    "slo_attainment_daily",
+    "slo_status",
     "web_vitals_daily",
 }
 

@@ -1,3 +1,5 @@
+{{ touched_rows('int_slo_touched_days', ['definition', 'counted_on']) }}
+
 {#- One pass over the events of each source reduces them to slots of time and distinct combinations of values
     (signatures); conditions are then judged once for each signature, however many events have it. -#}
 {%- do ref('stg_requests') -%}
@@ -10,15 +12,7 @@
 {%- do ref('int_as_of') -%}
 {%- set scans = slo_scans() -%}
 
-with named_values as (
-
-    select distinct
-        column_name,
-        value
-    from {{ ref('stg_slo_conditions') }}
-    where value_type = 'text'
-
-),
+with
 {% for scan in scans %}
 {%- set columns = scan.columns.keys() | list -%}
 {%- set unit = 'source, session_id, counted_at' if scan.event_source == 'sessions' else none %}
@@ -32,6 +26,7 @@ reduced_{{ loop.index }} as materialized (
         {%- endfor %}
         count(*) as events
     from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
+    where {{ slo_near_touched_days('counted_at', scan.event_source) }}
     group by all
 
 ),
@@ -288,12 +283,22 @@ counted as (
         outcomes.definition, {{ time_slot('unit_slots.slot_starts_at', 'outcomes.slot_minutes') }},
         outcomes.numerator_kind
 
+),
+
+placed as (
+
+    select
+        definition,
+        cast(slot_starts_at as date) as counted_on,
+        slot_starts_at,
+        cast(case when numerator_kind = 'good' then numerator else total - numerator end as bigint) as good,
+        cast(total as bigint) as total
+    from counted
+
 )
 
-select
-    definition,
-    cast(slot_starts_at as date) as counted_on,
-    slot_starts_at,
-    cast(case when numerator_kind = 'good' then numerator else total - numerator end as bigint) as good,
-    cast(total as bigint) as total
-from counted
+select *
+from placed
+where {{ is_touched('placed') }}
+-- In the order of time, so that who needs a few days skips the blocks of the others.
+order by counted_on, definition, slot_starts_at

@@ -1,3 +1,5 @@
+{{ touched_rows('int_slo_restated_days', ['definition', 'day']) }}
+
 with days as (
 
     select
@@ -8,6 +10,7 @@ with days as (
         day_starts_at as units_start_at,
         evaluated_at as units_end_at
     from {{ ref('int_slo_windows') }}
+    where {{ is_touched('windows') }}
 
 ),
 

@@ -7,17 +7,17 @@ with running as (
         objectives.objective,
         windows.day,
         windows.window_starts_on,
-        windows.is_window_of_whole_days,
         {%- for sum in sums %}
-        sum(coalesce(days.{{ sum }}, 0)) over up_to_day as {{ sum }}{{ ',' if not loop.last }}
+        sum(coalesce(daily.{{ sum }}, 0)) over up_to_day as {{ sum }},
         {%- endfor %}
+        windows.is_window_of_whole_days
     from {{ ref('int_slo_windows') }} as windows
     inner join {{ ref('stg_slo_objectives') }} as objectives on windows.definition = objectives.definition
-    left join {{ ref('int_slo_days') }} as days
+    left join {{ ref('int_slo_days') }} as daily
         on
-            windows.definition = days.definition
-            and objectives.objective = days.objective
-            and windows.day = days.day
+            windows.definition = daily.definition
+            and objectives.objective = daily.objective
+            and windows.day = daily.day
     window up_to_day as (
         partition by windows.definition, objectives.objective order by windows.day rows unbounded preceding
     )
@@ -61,19 +61,19 @@ first_day_sums as (
 select
     running.definition,
     running.objective,
-    running.day,
     {%- for sum in sums %}
     cast(
-        running.{{ sum }} - coalesce(before.{{ sum }}, 0) + coalesce(first_day_sums.{{ sum }}, 0)
+        running.{{ sum }} - coalesce(earlier.{{ sum }}, 0) + coalesce(first_day_sums.{{ sum }}, 0)
         as {{ 'decimal(38, 12)' if sum == 'good_units' else 'bigint' }}
-    ) as {{ sum }}{{ ',' if not loop.last }}
+    ) as {{ sum }},
     {%- endfor %}
+    running.day
 from running
-left join running as before
+left join running as earlier
     on
-        running.definition = before.definition
-        and running.objective = before.objective
-        and before.day = case
+        running.definition = earlier.definition
+        and running.objective = earlier.objective
+        and earlier.day = case
             when running.is_window_of_whole_days then running.window_starts_on - 1 else running.window_starts_on
         end
 left join first_day_sums

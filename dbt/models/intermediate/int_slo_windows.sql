@@ -77,17 +77,18 @@ evaluated as (
         -- Whole windows since the first one; of months, one less where the day of the month is not reached.
         cast(case window_unit
             when 'day' then floor({{ days_between('cast(anchor as date)', 'day') }} / window_length)
-            when 'month' then floor((
-                (extract(year from day) - extract(year from anchor)) * 12
-                + extract(month from day) - extract(month from anchor)
-                - case
-                    when anchor + cast(
-                        (extract(year from day) - extract(year from anchor)) * 12
-                        + extract(month from day) - extract(month from anchor) as integer
-                    ) * interval 1 month > local_start then 1
-                    else 0
-                end
-            ) / window_length)
+            when 'month'
+                then floor((
+                    (extract(year from day) - extract(year from anchor)) * 12
+                    + extract(month from day) - extract(month from anchor)
+                    - case
+                        when anchor + cast(
+                            (extract(year from day) - extract(year from anchor)) * 12
+                            + extract(month from day) - extract(month from anchor) as integer
+                        ) * interval 1 month > local_start then 1
+                        else 0
+                    end
+                ) / window_length)
             else ceil({{ minutes_between('anchor_at', 'least(day_ends_at, now_at)') }} / window_length) - 1
         end as integer) as windows_before
     from bounded

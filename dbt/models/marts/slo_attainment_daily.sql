@@ -13,20 +13,20 @@ with judged as (
         windows.evaluated_at,
         windows.window_hours,
         objectives.target,
-        coalesce(days.good, 0) as good,
-        coalesce(days.total, 0) as total,
-        {{ ratio('days.good_units', 'days.total_units') }} as day_attainment_rate,
-        {{ burn_rate('(days.total_units - days.good_units)', 'days.total_units', 'objectives.target') }}
-        as day_burn_rate,
+        coalesce(daily.good, 0) as good,
+        coalesce(daily.total, 0) as total,
+        {{ ratio('daily.good_units', 'daily.total_units') }} as day_attainment_rate,
+        {{ burn_rate('(daily.total_units - daily.good_units)', 'daily.total_units', 'objectives.target') }}
+            as day_burn_rate,
         sums.good as window_good,
         sums.total as window_total,
         sums.total_units,
         sums.total_units - sums.good_units as bad_units,
         sums.contradictory_units,
         {{ ratio('sums.good_units', 'sums.total_units') }} as attainment_rate,
-        sums.total_units * (1 - objectives.target) as budget_units,
+        round(sums.total_units * (1 - objectives.target), 9) as budget_units,
         {{ burn_rate('(sums.total_units - sums.good_units)', 'sums.total_units', 'objectives.target') }}
-        as consumed_rate,
+            as consumed_rate,
         {{ ratio(
             'sums.counted_units',
             'floor(' ~ minutes_between('windows.window_starts_at', 'windows.evaluated_at')
@@ -43,8 +43,8 @@ with judged as (
         on windows.definition = sums.definition and windows.day = sums.day
     inner join {{ ref('stg_slo_objectives') }} as objectives
         on sums.definition = objectives.definition and sums.objective = objectives.objective
-    left join {{ ref('int_slo_days') }} as days
-        on sums.definition = days.definition and sums.objective = days.objective and sums.day = days.day
+    left join {{ ref('int_slo_days') }} as daily
+        on sums.definition = daily.definition and sums.objective = daily.objective and sums.day = daily.day
 
 )
 
@@ -72,16 +72,16 @@ select
     judged.attainment_rate,
     cast(judged.budget_units as double) as budget_total,
     cast(judged.bad_units as double) as budget_consumed,
-    cast(judged.budget_units - judged.bad_units as double) as budget_remaining,
+    round(cast(judged.budget_units - judged.bad_units as double), 9) as budget_remaining,
     judged.consumed_rate as budget_consumed_rate,
-    1 - judged.consumed_rate as budget_remaining_rate,
+    round(1 - judged.consumed_rate, 9) as budget_remaining_rate,
     judged.coverage_rate,
     case
         when judged.contradictory_units > 0 then 'data_error'
         when judged.total_units = 0 then 'no_data'
         when judged.window_total < {{ var('slo_minimum_events') }} then 'insufficient_data'
         when judged.consumed_rate >= 1 then 'exhausted'
-        when judged.day_burn_rate > {{ slo_burn_factor('judged.window_hours', slo_burn_windows()[2]) }} then 'burning'
+        when judged.day_burn_rate > {{ slo_burn_factor('judged.window_hours', '0.1', '1440') }} then 'burning'
         else 'healthy'
     end as state,
     judged.is_complete

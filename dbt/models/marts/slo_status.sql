@@ -1,83 +1,72 @@
-{%- set pairs = slo_burn_windows() -%}
-{%- set lengths = {} -%}
-{%- for pair in pairs -%}
-    {%- do lengths.update({pair.long: pair.long_minutes, pair.short: pair.short_minutes}) -%}
-{%- endfor -%}
+{%- set burn_windows = ['5m', '30m', '1h', '2h', '6h', '1d', '3d'] -%}
 
-with latest as (
+with burn_pairs as (
 
-    select *
-    from {{ ref('slo_attainment_daily') }}
-    qualify row_number() over (partition by slo, objective order by day desc) = 1
-
+    {{ slo_burn_pairs() }}
 ),
 
 now as (
 
-    select {{ time_slot("as_of + interval 5 minute - interval 1 microsecond", 5) }} as now_at
-    from {{ ref('int_as_of') }}
-    where as_of is not null
+    select max(evaluated_at) as now_at from {{ ref('int_slo_windows') }}
 
 ),
 
 current_slos as (
 
-    select latest.*
-    from latest
-    inner join now on latest.evaluated_at = now.now_at
+    select daily.*
+    from {{ ref('slo_attainment_daily') }} as daily
+    inner join now on daily.evaluated_at = now.now_at
 
 ),
 
-recent_days as (
-
-    select distinct
-        windows.definition,
-        windows.day,
-        windows.day_starts_at,
-        windows.day_ends_at,
-        windows.day_starts_at as units_start_at,
-        windows.evaluated_at as units_end_at
-    from {{ ref('int_slo_windows') }} as windows
-    inner join current_slos
-        on
-            windows.definition = current_slos.definition
-            and windows.day_ends_at > current_slos.evaluated_at - interval {{ lengths.values() | max }} minute
-
-),
-
-units as (
-
-    {{ slo_units('recent_days') }}
-),
-
-recent as (
+pairs_of_slos as (
 
     select
-        current_slos.slo,
+        current_slos.definition,
         current_slos.objective,
-        current_slos.target,
-        {%- for name, minutes in lengths.items() %}
-        {%- set within = 'units.unit_starts_at >= current_slos.evaluated_at - interval ' ~ minutes ~ ' minute' %}
-        sum(units.total_units - units.good_units) filter (where {{ within }}) as bad_units_{{ name }},
-        sum(units.total_units) filter (where {{ within }}) as total_units_{{ name }},
-        sum(units.total - units.good) filter (where {{ within }}) as bad_{{ name }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        burn_pairs.verdict,
+        long_rates.bad_events,
+        long_rates.burn_rate > {{ slo_burn_factor('current_slos.window_hours') }}
+        and short_rates.burn_rate > {{ slo_burn_factor('current_slos.window_hours') }} as is_burning
     from current_slos
-    left join units on current_slos.definition = units.definition and current_slos.objective = units.objective
-    group by current_slos.slo, current_slos.objective, current_slos.target
+    cross join burn_pairs
+    inner join {{ ref('int_slo_burn_rates') }} as long_rates
+        on
+            current_slos.definition = long_rates.definition
+            and current_slos.objective = long_rates.objective
+            and burn_pairs.long_window = long_rates.burn_window
+    inner join {{ ref('int_slo_burn_rates') }} as short_rates
+        on
+            current_slos.definition = short_rates.definition
+            and current_slos.objective = short_rates.objective
+            and burn_pairs.short_window = short_rates.burn_window
 
 ),
 
-burning as (
+verdicts as (
 
     select
-        slo,
+        definition,
         objective,
-        {%- for name in lengths %}
-        {{ burn_rate('bad_units_' ~ name, 'total_units_' ~ name, 'target') }} as burn_rate_{{ name }},
-        coalesce(bad_{{ name }}, 0) as bad_{{ name }}{{ ',' if not loop.last }}
+        bool_or(
+            is_burning and verdict = 'page' and bad_events >= {{ var('slo_page_minimum_bad_events') }}
+        ) as is_page,
+        bool_or(is_burning and verdict = 'ticket') as is_ticket
+    from pairs_of_slos
+    group by definition, objective
+
+),
+
+burn_rates as (
+
+    select
+        definition,
+        {%- for burn_window in burn_windows %}
+        max(burn_rate) filter (where burn_window = '{{ burn_window }}') as burn_rate_{{ burn_window }},
         {%- endfor %}
-    from recent
+        objective
+    from {{ ref('int_slo_burn_rates') }}
+    group by definition, objective
 
 ),
 
@@ -85,25 +74,15 @@ judged as (
 
     select
         current_slos.*,
-        {%- for name in lengths %}
-        burning.burn_rate_{{ name }},
-        {%- endfor %}
-        burning.bad_1h as bad_events_1h,
-        {%- for verdict in ['page', 'ticket'] %}
-        coalesce(
-            {%- for pair in pairs if pair.verdict == verdict %}
-            (
-                burning.burn_rate_{{ pair.long }} > {{ slo_burn_factor('current_slos.window_hours', pair) }}
-                and burning.burn_rate_{{ pair.short }} > {{ slo_burn_factor('current_slos.window_hours', pair) }}
-                {%- if verdict == 'page' %}
-                and burning.bad_{{ pair.long }} >= {{ var('slo_page_minimum_bad_events') }}
-                {%- endif %}
-            ){{ ' or ' if not loop.last }}
-            {%- endfor %}, false
-        ) as is_{{ verdict }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        case
+            when current_slos.state in ('data_error', 'no_data') then 'none'
+            when verdicts.is_page then 'page'
+            when verdicts.is_ticket then 'ticket'
+            else 'none'
+        end as verdict
     from current_slos
-    inner join burning on current_slos.slo = burning.slo and current_slos.objective = burning.objective
+    left join verdicts
+        on current_slos.definition = verdicts.definition and current_slos.objective = verdicts.objective
 
 )
 
@@ -130,23 +109,18 @@ select
     judged.budget_consumed_rate,
     judged.budget_remaining_rate,
     judged.coverage_rate,
-    {%- for name in lengths %}
-    judged.burn_rate_{{ name }},
+    {%- for burn_window in burn_windows %}
+    burn_rates.burn_rate_{{ burn_window }},
     {%- endfor %}
     case
         when judged.state in ('data_error', 'no_data', 'insufficient_data', 'exhausted') then judged.state
-        when judged.is_page or judged.is_ticket then 'burning'
+        when judged.verdict <> 'none' then 'burning'
         else 'healthy'
     end as state,
-    case
-        when judged.state in ('data_error', 'no_data') then 'none'
-        when judged.is_page then 'page'
-        when judged.is_ticket then 'ticket'
-        else 'none'
-    end as verdict,
+    judged.verdict,
     case
         when judged.budget_remaining_rate <= 0 then 0
-        else judged.budget_remaining_rate * judged.window_hours / nullif(judged.burn_rate_6h, 0)
+        else judged.budget_remaining_rate * judged.window_hours / nullif(burn_rates.burn_rate_6h, 0)
     end as hours_to_exhaustion,
     slos.user_path,
     slos.why_this_threshold,
@@ -155,3 +129,4 @@ select
     slos.reviewed_on
 from judged
 inner join {{ ref('stg_slos') }} as slos on judged.definition = slos.definition
+left join burn_rates on judged.definition = burn_rates.definition and judged.objective = burn_rates.objective
