@@ -25,6 +25,7 @@ MARTS = {
     "dora_bands",
     "slo_attainment_daily",
     "slo_status",
+    "oncall_weekly",
     "web_vitals_daily",
 }
 
