@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,8 @@ from dagster_project.warehouse import open_beside, open_published
 BASELINE_DAYS = 28
 # Below a tenth of the way the milestone is the target itself.
 NEAR = 0.1
+# No history proves more.
+HIGHEST_SUGGESTION = 0.9999
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,11 @@ class Backtest:
 
     @property
     def suggested_target(self) -> float | None:
-        """What nine in ten windows of the history kept, rounded down to three digits of the share of bad ones."""
+        """What nine in ten windows of the history kept, rounded down to two digits of the bad share."""
         if self.baseline is None:
             return None
-        bad = max(1 - self.baseline, 1e-6)
-        unit = 10.0 ** (len(f"{1 / bad:.0f}") + 1)
-        return max(0.0, min(int(self.baseline * unit) / unit, 1 - 1 / unit))
+        unit = 10.0 ** (len(f"{1 / max(1 - self.baseline, 1e-6):.0f}") + 1)
+        return min(floor(round(self.baseline * unit, 6)) / unit, HIGHEST_SUGGESTION)
 
     @property
     def milestone(self) -> float | None:
