@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
+from dbt_models import dbt
 
 from dagster_project.contracts import TABLES
 from dagster_project.definition_version import with_version
 from dagster_project.load import load
 from dagster_project.quality.fingerprint import fingerprint
-from dagster_project.settings import DBT_DIR, Settings
+from dagster_project.settings import Settings
 from dagster_project.warehouse import Warehouse, transaction
 
 # Few enough changes for random histories to have bulk imports.
@@ -58,7 +55,7 @@ class Installation:
 
     def build(self) -> bool:
         """Build once more; returns whether that updated what was there."""
-        self._dbt(self.file, "build", "--exclude-resource-type", "unit_test")
+        dbt(self.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
         with duckdb.connect(self.file, read_only=True) as connection:
             ((is_success, is_update),) = connection.sql("select is_success, is_update from meta.build").fetchall()
         assert is_success
@@ -68,28 +65,11 @@ class Installation:
         return contents(self.file)
 
     def marts_in_full(self) -> dict[str, str]:
-        file = self.folder / "full.duckdb"
+        file = self.folder / "full" / self.file.name
+        file.parent.mkdir(exist_ok=True)
         shutil.copyfile(self.file, file)
-        self._dbt(file, "run", "--full-refresh")
+        dbt(file, "run", "--full-refresh", **with_version(VARIABLES))
         return contents(file)
-
-    def _dbt(self, file: Path, *arguments: str) -> None:
-        folders = ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
-        result = subprocess.run(
-            [
-                Path(sys.executable).with_name("dbt"),
-                *arguments,
-                "--vars",
-                json.dumps(with_version(VARIABLES)),
-                *folders,
-            ],
-            cwd=DBT_DIR,
-            env={**os.environ, "PLUMBLINE_WAREHOUSE": str(file), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout
 
 
 def contents(file: Path) -> dict[str, str]:
@@ -170,6 +150,17 @@ def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]
                 "author_key": f"person {randomness.randrange(9)}",
             }
         )
+    rows["pull_request_events"] = [
+        {
+            "repository": "shop",
+            "pull_request_number": 1 + key % 9,
+            "event_id": f"e{key}",
+            "event_type": randomness.choice(["committed", "ready", "approved"]),
+            "occurred_at": at(),
+            "actor_key": f"person {randomness.randrange(9)}",
+        }
+        for key in keys(12)
+    ]
     for key in keys(40):
         started_at = at()
         rows["builds"].append(
