@@ -32,7 +32,9 @@
 
 
 {% macro watched_reference_tables() %}
-    {{ return(['services', 'journeys', 'slos', 'slo_objectives', 'slo_conditions']) }}
+    {{ return([
+        'services', 'journeys', 'degradation_indicators', 'slos', 'slo_objectives', 'slo_conditions'
+    ]) }}
 {% endmacro %}
 
 

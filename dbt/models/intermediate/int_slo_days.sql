@@ -10,7 +10,7 @@ with days as (
         day_starts_at as units_start_at,
         evaluated_at as units_end_at
     from {{ ref('int_slo_windows') }}
-    where {{ is_touched('windows') }}
+    where {{ is_touched('int_slo_windows') }}
 
 ),
 
