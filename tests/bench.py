@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from tests.bench_delivery import delivery_models
+from tests.bench_slo import slo_models
 
 PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -206,6 +207,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole_path(Path(folder))
         delivery_models(Path(folder))
+        (Path(folder) / "slo").mkdir()
+        slo_models(Path(folder) / "slo")
         landing_source(Path(folder))
         services_of_one_repository(Path(folder))
 

@@ -43,7 +43,7 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
             if number:
                 load(connection, 0, DAYS * 24, number)
         # What SLOs share with everything else: views, sessions, superseded reports.
-        run(file, "--exclude", *MODELS)
+        run(file, *ALL, "--exclude", *MODELS)
     full = beyond("200 SLOs", typical(volume, "--select", *MODELS), typical(empty, "--select", *MODELS))
     with duckdb.connect(volume, read_only=True) as connection:
         connection.execute("set threads = 2")
