@@ -24,15 +24,15 @@ DUCKDB_TYPES: dict[Type, str] = {
 # Longer text is no identifier, version or route; it is a payload in the wrong field.
 MAXIMUM_TEXT_LENGTH = 1000
 # The loader adds these to every row that it checks.
-RESERVED_NAMES = {"reason", "fields", "is_broken", "loaded_at", "batch_id"}
+RESERVED_NAMES = {"reason", "fields", "faults", "is_suspect", "loaded_at", "batch_id"}
 
 
 @dataclass(frozen=True)
 class Column:
     """One column.
 
-    `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds 64 bits of the
-    MD5 of the source's own id or, where it has none, of the columns in `hash_of`; the event time is part of either
+    `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds a 64-bit
+    hash of the source's own id or, where it has none, of the columns in `hash_of`; the event time is part of either
     hash if it is one of these. `ignores_case`: an id in hexadecimal, of which the letters may come in either case.
     `is_route`: what is stored is the template of a route (dagster_project/routes.py).
     """
@@ -1076,7 +1076,8 @@ JOURNEYS = Table(
         Column(
             "service", "text", "The front end in whose sessions it happens, as named in services.csv.", required=True
         ),
-        Column("position", "integer", "Place of the step, from 1.", required=True, minimum=1),
+        # The models follow so many steps (macro longest_journey).
+        Column("position", "integer", "Place of the step, from 1 to 12.", required=True, minimum=1, maximum=12),
         Column("step", "text", "Name of the step.", required=True),
         Column(
             "step_kind",

@@ -285,6 +285,51 @@ DAMAGE = {
         "web_vitals_daily",
         "page_views_are_good_between_or_poor",
     ),
+    "delete from marts.web_vitals_daily where route = 'all' and release <> 'all'": (
+        "web_vitals_daily",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "delete from marts.web_vitals_rolling_28d where route = 'all' and device_class <> 'all'": (
+        "web_vitals_rolling_28d",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "update marts.web_vitals_rolling_28d set measurements = measurements + 1": (
+        "web_vitals_rolling_28d",
+        "days_of_the_window_add_up",
+    ),
+    "update marts.web_vitals_rolling_28d set poor_page_views = poor_page_views + 1 where rating = 'good'": (
+        "web_vitals_rolling_28d",
+        "page_views_are_good_between_or_poor",
+    ),
+    "delete from marts.web_vitals_monthly where route <> 'all' and release = 'all'": (
+        "web_vitals_monthly",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "update marts.web_vitals_monthly set measurements = measurements + 1": (
+        "web_vitals_monthly",
+        "days_of_the_month_add_up",
+    ),
+    "update marts.web_vitals_monthly set page_views = page_views - 1": (
+        "web_vitals_monthly",
+        "page_views_are_good_between_or_poor",
+    ),
+    "update marts.journey_daily set entered = entered + 1 where position = 2": (
+        "journey_daily",
+        "who_completes_a_step_enters_the_next",
+    ),
+    "update marts.journey_daily set is_broken_step = true": (
+        "journey_daily",
+        "at_most_one_step_of_a_day_is_the_broken_one",
+    ),
+    "delete from marts.journey_daily where position = 1": ("journey_daily", "every_step_in_the_reference_data_is_here"),
+    "update marts.experience_daily set bounced_sessions = judged_sessions + 1": (
+        "experience_daily",
+        "parts_are_no_larger_than_the_whole",
+    ),
+    "update marts.experience_daily set page_views = 2 * page_views": (
+        "experience_daily",
+        "every_page_view_in_raw_is_in_a_session",
+    ),
     "update marts.dim_services set valid_from = valid_from - 1 where valid_from > '1900-01-01'": (
         "dim_services",
         "a_service_has_one_owner_at_a_time",
