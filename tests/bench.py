@@ -174,7 +174,6 @@ def main() -> None:
         delivery_models(Path(folder))
         (Path(folder) / "slo").mkdir()
         slo_models(Path(folder) / "slo")
-        landing_source(Path(folder))
         landing_beacons(Path(folder) / "beacons")
         one_more_day(Path(folder) / "days")
         experience_models(Path(folder))
