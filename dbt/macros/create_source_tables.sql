@@ -38,6 +38,7 @@
     create table if not exists reference.rotations (rotation VARCHAR, team VARCHAR, services VARCHAR, time_zone VARCHAR, business_start VARCHAR, business_end VARCHAR, sleep_start VARCHAR, sleep_end VARCHAR, shift_hours BIGINT, handover VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
     create table if not exists reference.journeys (journey VARCHAR, service VARCHAR, position BIGINT, step VARCHAR, step_kind VARCHAR, route VARCHAR, action VARCHAR, api_service VARCHAR, method VARCHAR);
+    create table if not exists reference.degradation_indicators (indicator VARCHAR, service VARCHAR, least_rise DOUBLE, objective_ms DOUBLE);
     create table if not exists reference.rubric (dimension VARCHAR, level BIGINT, descriptor VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
     create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
@@ -45,6 +46,9 @@
     create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
+    create table if not exists reference.slos (definition VARCHAR, slo VARCHAR, display_name VARCHAR, service VARCHAR, budgeting_method VARCHAR, window_duration VARCHAR, window_length BIGINT, window_unit VARCHAR, window_starts_at TIMESTAMP, time_zone VARCHAR, slot_minutes BIGINT, total_source VARCHAR, total_deadline_seconds BIGINT, numerator_kind VARCHAR, numerator_source VARCHAR, numerator_deadline_seconds BIGINT, is_part_of_total BOOLEAN, user_path VARCHAR, why_this_threshold VARCHAR, how_measured VARCHAR, when_budget_burns VARCHAR, valid_from DATE, valid_to DATE, reviewed_on DATE);
+    create table if not exists reference.slo_objectives (definition VARCHAR, objective BIGINT, objective_name VARCHAR, target DOUBLE, time_slice_target DOUBLE, time_slice_minutes BIGINT);
+    create table if not exists reference.slo_conditions (definition VARCHAR, part VARCHAR, condition_group BIGINT, position BIGINT, column_name VARCHAR, operator VARCHAR, value_type VARCHAR, value VARCHAR);
     create table if not exists restricted.ov_releases (quarter DATE, dimension VARCHAR, team VARCHAR, status VARCHAR, value_quarter DATE, mean_low DOUBLE, mean_high DOUBLE, people_band VARCHAR, assessed_share_band VARCHAR, refused_scores BIGINT, recent_evidence_band VARCHAR, possible_bands VARCHAR, is_frozen BOOLEAN);
     create table if not exists restricted.ov_release_members (quarter DATE, dimension VARCHAR, team VARCHAR, person_key VARCHAR, score BIGINT);
     create table if not exists restricted.ov_organisation_releases (quarter DATE, people_band VARCHAR, level_recorded_people BIGINT, clear_growth_people BIGINT, promotion_ready_people BIGINT, evidence_entries BIGINT, last_month_evidence_rate DOUBLE, assessor_groups BIGINT, calibration_drift VARCHAR, is_frozen BOOLEAN);
