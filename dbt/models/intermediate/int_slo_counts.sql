@@ -154,7 +154,7 @@ conditions as (
 
 ),
 
--- Nearly every count names its service, which rules most signatures out at once; a part of a total has that of the total.
+-- Nearly every count names its service, which rules most signatures out; a part of a total has that of the total.
 services_of_parts as (
 
     select
