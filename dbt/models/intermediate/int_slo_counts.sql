@@ -154,18 +154,34 @@ conditions as (
 
 ),
 
--- Nearly every group names its service, which rules most signatures out at once.
+-- Nearly every count names its service, which rules most signatures out; a part of a total has that of the total.
+services_of_parts as (
+
+    select
+        definition,
+        part,
+        min(case when condition_group = 0 and column_name = 'service' and operator = 'eq' then value end) as service
+    from conditions
+    group by definition, part
+
+),
+
 condition_groups as (
 
     select
-        scan,
-        definition,
-        part,
-        condition_group,
-        min(case when column_name = 'service' and operator = 'eq' then value end) as service,
-        count(distinct position) as conditions
+        conditions.scan,
+        conditions.definition,
+        conditions.part,
+        conditions.condition_group,
+        coalesce(own.service, case when slos.is_part_of_total then totals.service end) as service,
+        count(distinct conditions.position) as conditions
     from conditions
-    group by scan, definition, part, condition_group
+    inner join {{ ref('stg_slos') }} as slos on conditions.definition = slos.definition
+    inner join services_of_parts as own on conditions.definition = own.definition and conditions.part = own.part
+    inner join services_of_parts as totals on conditions.definition = totals.definition and totals.part = 'total'
+    group by
+        conditions.scan, conditions.definition, conditions.part, conditions.condition_group, own.service,
+        totals.service, slos.is_part_of_total
 
 ),
 
