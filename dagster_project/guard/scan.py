@@ -56,12 +56,14 @@ def scan(
 
 def _names(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
     columns = connection.sql(f"describe {table}").fetchall()
-    # Causes and pages may be ordered; teams and people not.
+    # Causes and pages may be ordered, if the name says so; teams and people not.
     is_about_teams = "team" in [name for name, *_ in columns]
     for column, kind, *_ in columns:
         if PERSON_COLUMN.fullmatch(column) and not (column.endswith(("people", "users")) and kind in COUNTS):
             yield f"column {column} names a person; no published table does, not even hashed: remove it"
-        if ORDER_COLUMN.fullmatch(column) and (is_about_teams or re.search(rf"team|{PERSON}", column)):
+        if ORDER_COLUMN.fullmatch(column) and (
+            (is_about_teams and "_" not in column) or re.search(rf"team|{PERSON}", column)
+        ):
             yield f"column {column} puts somebody in an order; nobody is ranked: remove it"
         if COMPOSITE_COLUMN.fullmatch(column):
             yield f"column {column} is a composite score; there is none, of nobody: remove it"
