@@ -688,7 +688,6 @@ ASSESSMENTS = Table(
     "assessments",
     "One score of one person in one dimension of the rubric, by one assessor role, for one quarter.",
     key=("source", "person_key", "quarter", "dimension", "assessor_role"),
-    event_time="assessed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -749,7 +748,6 @@ GROWTH_REVIEWS = Table(
     "growth_reviews",
     "One person's growth review of one quarter: current level and potential, each in a column of its own.",
     key=("source", "person_key", "quarter"),
-    event_time="reviewed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -818,7 +816,6 @@ CALIBRATION_SESSIONS = Table(
     "calibration_sessions",
     "One calibration session, in which a group of assessors held its claims against the evidence.",
     key=("source", "session_id"),
-    event_time="held_at",
     columns=(
         SOURCE,
         Column("session_id", "text", "The source's own id.", required=True),
@@ -1310,12 +1307,11 @@ OV_RELEASES = Table(
             "assessed_share_band", "text", "Assessed people / people in the team.", allowed=("<50%", "50-79%", "80%+")
         ),
         Column("refused_scores", "integer", "Scores refused for want of evidence; NULL where they are 1 or 2."),
-        Column("spread", "text", "Standard deviation, below 1 or not.", allowed=("narrow", "wide")),
         Column(
             "recent_evidence_band",
             "text",
             "Share of the evidence that is from the last month of the quarter.",
-            allowed=("under_a_third", "about_a_third", "over_half"),
+            allowed=("under_a_sixth", "about_a_third", "over_half"),
         ),
         Column("possible_bands", "text", "Bands that the mean may have, for all that the row tells; NULL: any."),
         IS_FROZEN,

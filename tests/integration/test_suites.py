@@ -28,6 +28,22 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.ov_team_quarterly set refused_scores = 2 where team = 'checkout' and status = 'published'": (
+        "ov_team_quarterly",
+        "a_row_without_values_shows_none",
+    ),
+    "update marts.ov_team_quarterly set status = 'suppressed' where team = 'discovery' and status = 'published'": (
+        "ov_team_quarterly",
+        "rows_are_those_that_the_guard_has_decided",
+    ),
+    "update marts.readiness_quarterly set people_band = '8-11'": (
+        "readiness_quarterly",
+        "rows_are_those_that_the_guard_has_decided",
+    ),
+    "update marts.calibration_quarterly set claims_changed = claims_challenged + 1": (
+        "calibration_quarterly",
+        "a_part_is_no_more_than_its_whole",
+    ),
     "update marts.slo_attainment_daily set attainment_rate = 1 where state = 'no_data'": (
         "slo_attainment_daily",
         "a_rate_is_there_only_where_there_were_events",

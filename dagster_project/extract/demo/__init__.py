@@ -18,9 +18,19 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, JOURNEYS, ROTATIONS, SERVICES, TABLES, TEAMS, Table, Type
+from dagster_project.contracts import (
+    CORRECTIONS,
+    JOURNEYS,
+    OV_QUARTERS,
+    ROTATIONS,
+    SERVICES,
+    TABLES,
+    TEAMS,
+    Table,
+    Type,
+)
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import backend, experience, oncall, organisation, records
+from dagster_project.extract.demo import backend, experience, oncall, organisation, outcomes, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
@@ -90,6 +100,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
     rows["operational_changes"] = operational_changes(
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
+    rows |= outcomes.outcomes(period, source.seed)
     rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
     return {name: _frame(TABLES[name], each) for name, each in rows.items()}
 
@@ -148,6 +159,7 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
+    _write_csv(seeds, OV_QUARTERS, outcomes.closed_quarters(Period(source.days)))
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     slos = seeds / FOLDER
     slos.mkdir(exist_ok=True)
