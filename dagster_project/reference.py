@@ -1,4 +1,4 @@
-"""The reference folder (services, teams, …) into schema `reference`: text, then cast; an error names file and line."""
+"""The reference folder (services, SLOs, …) into schema `reference`: text, then cast; an error names file and line."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dagster_project.contracts import (
     ROUTE_RULES,
     RUBRIC,
     SERVICES,
+    SLO_TABLES,
     TEAMS,
     Table,
 )
@@ -27,6 +28,7 @@ from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
 from dagster_project.routes import RouteRule
 from dagster_project.settings import PROJECT_DIR
+from dagster_project.slo.definitions import FOLDER, read_definitions, reference_rows, slo_files
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
@@ -39,9 +41,11 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
 
     Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
     """
-    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    definitions, problems = read_definitions(slo_files(folder))
+    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES if table not in SLO_TABLES}
+    rows |= reference_rows(definitions)
     files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
-    problems: list[str] = []
+    files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
         problems += _broken_rows(connection, table, rows[table.name], files[table.name])
     problems += _inconsistencies(folder, rows)
@@ -176,6 +180,9 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
     return (
         problems
         + _rotation_faults(folder / "rotations.csv", rows["rotations"].to_dicts(), set(parents), zones)
+        + _indicator_faults(
+            reference_file(folder, DEGRADATION_INDICATORS), rows["degradation_indicators"].to_dicts(), set(owned)
+        )
         + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
     )
 
@@ -199,6 +206,19 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
                 for taken in services & (set((other["services"] or "").split()) or {None}):
                     what = f"service {taken!r}" if taken else f"what team {rotation['team']!r} has besides"
                     problems.append(f"{place}: {what} already belongs to the rotation of line {other['line']}")
+    return problems
+
+
+def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
+    """Unknown services, and indicators that two rows set for the same services."""
+    problems = []
+    lines: dict[tuple, int] = {}
+    for row in indicators:
+        place, indicator, service = f"{file} line {row['line']}", row["indicator"], row["service"] or None
+        if service and service not in services:
+            problems.append(f"{place}: service {service!r} is not in services.csv")
+        if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
+            problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
     return problems
 
 
