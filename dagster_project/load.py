@@ -148,7 +148,7 @@ def store(
 
     batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py).
     """
-    _judge(connection, table)
+    _judge(connection, table, is_small=stored_before > 0)
     read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
     verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
     duplicate, conflicting = verdicts.get("duplicate", 0), sum(verdicts.get(verdict, 0) for verdict in CONFLICTS)
@@ -478,7 +478,7 @@ def _columns_in(rule: Rule, names: list[str]) -> list[str]:
     return [name for name in names if re.search(rf"\b{name}\b", rule.condition)]
 
 
-def _judge(connection, table: Table) -> None:
+def _judge(connection, table: Table, is_small: bool) -> None:
     """Give each valid row that shares its key with another, incoming or stored, its verdict.
 
     load        it replaces the stored row, if there is one
@@ -501,7 +501,7 @@ def _judge(connection, table: Table) -> None:
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join (select {key}, rowid from {_comparable(connection, table)}) as stored using ({key})
+        left join (select {key}, rowid from {_comparable(connection, table, is_small)}) as stored using ({key})
         where occurrences > 1 or stored.rowid is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
@@ -533,7 +533,7 @@ def _judge(connection, table: Table) -> None:
     connection.execute("drop table contested")
 
 
-def _comparable(connection, table: Table) -> str:
+def _comparable(connection, table: Table, is_small: bool) -> str:
     """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
     costs the same however many there are."""
     if not table.timed_keys:
@@ -543,7 +543,9 @@ def _comparable(connection, table: Table) -> str:
     ).fetchone()
     if first is None:
         return f"{table.qualified_name} where false"
-    return f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    query = f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    # Beside few rows the stored ones are better sought than joined.
+    return f"{query} and {table.timed_keys[0]} in (select {table.timed_keys[0]} from incoming)" if is_small else query
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:

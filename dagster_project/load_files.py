@@ -17,6 +17,7 @@ import duckdb
 from dagster_project import routes
 from dagster_project.contracts import Table
 from dagster_project.load import Batch, new_batch_id, stage, store, suspected_rows
+from dagster_project.warehouse import remove_open_batches
 
 # Above this share of rows that need a closer look, one look at all of them is faster; and for a file below this size,
 # since one pass takes more statements.
@@ -64,11 +65,16 @@ def insert(
     # The time lets DuckDB skip what is stored already.
     condition = f"loaded_at = timestamp '{at}' and batch_id in ('{batch_id}', '{suspect}')"
     names = ", ".join(column.name for column in table.columns)
+    # The text of a suspect may be anything, an address of a person too: nothing of it is stored before it is examined.
+    values = ", ".join(
+        f"case when not is_suspect then {column.name} end" if column.type == "text" else column.name
+        for column in table.columns
+    )
     query = suspected_rows(connection, table, rows, source, retention_days)
     connection.execute("begin transaction")
     try:
         connection.execute(
-            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {names}, timestamp '{at}', "
+            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', "
             f"if(is_suspect, '{suspect}', '{batch_id}') from ({query})"
         )
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
@@ -86,7 +92,13 @@ def insert(
         connection.execute("rollback")
         raise
     connection.execute("commit")
-    return _take_out(connection, table, rows_at, source, retention_days, batch_id, condition, unsettled)
+    inserted = _take_out(connection, table, rows_at, source, retention_days, batch_id, condition, unsettled)
+    routed = f"select service, route from {table.qualified_name} where {condition} and batch_id = '{batch_id}'"
+    examined = "select service, route from incoming where reason is null"
+    if not routes.have_room(connection, table, maximum_routes, f"({routed} union all {examined})"):
+        remove_open_batches(connection)
+        return None
+    return inserted
 
 
 def _contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str) -> str:

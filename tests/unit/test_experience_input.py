@@ -108,14 +108,20 @@ def test_a_beacon_as_web_vitals_makes_it_is_a_vital(landing):
     ) == [("vital", "LCP", 2504.2, "navigate", "/orders/:id", "mobile", "DE", True)]
 
 
-def test_addresses_user_agents_and_queries_are_stored_nowhere(settings, tmp_path):
+@pytest.mark.parametrize("others", [0, 60])
+def test_addresses_user_agents_and_queries_are_stored_nowhere(settings, monkeypatch, others):
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
     with Warehouse(settings).connect() as connection:
         landing = Landing(settings, connection)
         landing.put(
-            "rum_events/a.ndjson", BEACON, BEACON | {"value": "fast"}, BEACON | {"country": {"ip": "203.0.113.77"}}
+            "rum_events/a.ndjson",
+            BEACON,
+            BEACON | {"value": "fast", "release": "ada@example.org"},
+            BEACON | {"country": {"ip": "203.0.113.77"}},
+            *(BEACON | {"session_id": f"other {number}"} for number in range(others)),
         )
         landing.put("rum_events/faro/a.ndjson", faro({"exceptions": [{"timestamp": "yesterday"}]}))
-        assert landing.take() == [(3, 1, 0, 2), (1, 0, 0, 1)]
+        assert landing.take() == [(3 + others, 1 + others, 0, 2), (1, 0, 0, 1)]
         connection.execute("checkpoint")
     content = settings.warehouse_file.read_bytes()
     for secret in (b"203.0.113.77", b"Pixel 8", b"hush-hush", b"shop.example", b"4711", b"ada@example.org"):
