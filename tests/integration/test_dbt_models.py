@@ -31,6 +31,8 @@ MARTS = {
     "team_delivery_monthly",
     "monthly_trends",
     "dora_bands",
+    "scorecard_monthly",
+    "scorecard_quarterly",
     "oncall_weekly",
     "web_vitals_daily",
     "web_vitals_rolling_28d",
