@@ -1,4 +1,4 @@
-"""`plumbline`: run, demo, doctor, vars, report, dev.
+"""`plumbline`: run, demo, doctor, slo check, vars, report, evidence, dev.
 
 Exit codes: 0 done; 2 wrong configuration; 3 the gate refused and the published marts are untouched; 1 anything else.
 """
@@ -75,10 +75,42 @@ def doctor() -> None:
     sys.exit(max(finding.exit_code for finding in findings))
 
 
+@cli.group()
+def slo() -> None:
+    """Service level objectives, as in the folder slos of the reference data."""
+
+
+@slo.command("check")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def slo_check(files: tuple[Path, ...]) -> None:
+    """Validate definitions (FILES, else all of the installation) and try them on the history on record."""
+    from dagster_project.slo.check import check
+
+    problems, histories = check(load_settings(), files)
+    for history in histories:
+        for each in history.objectives:
+            click.echo(f"{history.definition.name}, {each}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    click.echo("every definition is right")
+
+
 @cli.command("vars")
 def print_vars() -> None:
     """Print the variables that dbt gets, as JSON: dbt build --vars "$(plumbline vars)"."""
     click.echo(json.dumps(dbt_vars(load_settings()), default=str))
+
+
+@cli.command()
+@click.option("--person", required=True, help="Login, name or e-mail, as the evidence log of the source has it.")
+@click.option("--quarter", required=True, help="For example 2026-Q2.")
+def evidence(person: str, quarter: str) -> None:
+    """Print one person's own evidence log of a quarter, with its gaps; the access is recorded."""
+    from dagster_project.guard.evidence import evidence_pack
+
+    warehouse = Warehouse(load_settings())
+    with warehouse.lock(), warehouse.connect() as connection:
+        click.echo(evidence_pack(connection, person, quarter), nl=False)
 
 
 @cli.command()

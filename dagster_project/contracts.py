@@ -688,7 +688,6 @@ ASSESSMENTS = Table(
     "assessments",
     "One score of one person in one dimension of the rubric, by one assessor role, for one quarter.",
     key=("source", "person_key", "quarter", "dimension", "assessor_role"),
-    event_time="assessed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -749,7 +748,6 @@ GROWTH_REVIEWS = Table(
     "growth_reviews",
     "One person's growth review of one quarter: current level and potential, each in a column of its own.",
     key=("source", "person_key", "quarter"),
-    event_time="reviewed_at",
     schema="restricted",
     columns=(
         SOURCE,
@@ -818,7 +816,6 @@ CALIBRATION_SESSIONS = Table(
     "calibration_sessions",
     "One calibration session, in which a group of assessors held its claims against the evidence.",
     key=("source", "session_id"),
-    event_time="held_at",
     columns=(
         SOURCE,
         Column("session_id", "text", "The source's own id.", required=True),
@@ -1386,12 +1383,11 @@ OV_RELEASES = Table(
             "assessed_share_band", "text", "Assessed people / people in the team.", allowed=("<50%", "50-79%", "80%+")
         ),
         Column("refused_scores", "integer", "Scores refused for want of evidence; NULL where they are 1 or 2."),
-        Column("spread", "text", "Standard deviation, below 1 or not.", allowed=("narrow", "wide")),
         Column(
             "recent_evidence_band",
             "text",
             "Share of the evidence that is from the last month of the quarter.",
-            allowed=("under_a_third", "about_a_third", "over_half"),
+            allowed=("under_a_sixth", "about_a_third", "over_half"),
         ),
         Column("possible_bands", "text", "Bands that the mean may have, for all that the row tells; NULL: any."),
         IS_FROZEN,
@@ -1434,6 +1430,101 @@ OV_ORGANISATION_RELEASES = Table(
     ),
 )
 
+SLOS = Table(
+    "slos",
+    "One definition of a service level objective: one OpenSLO file of the folder slos.",
+    key=("definition",),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "Name of the file, without its ending.", required=True),
+        Column(
+            "slo", "text", "Name of the SLO; a new target is a new file of the same name and later days.", required=True
+        ),
+        Column("display_name", "text", "Its name for people.", required=True),
+        Column("service", "text", "The service whose promise it is, as named in services.csv.", required=True),
+        Column(
+            "budgeting_method",
+            "text",
+            "What a budget is counted in: events, good slices of time, or the mean of the slices' ratios.",
+            required=True,
+            allowed=("Occurrences", "Timeslices", "RatioTimeslices"),
+        ),
+        Column("window_duration", "text", "Length of the window, as written.", required=True),
+        Column("window_length", "integer", "The same in units.", required=True, minimum=1),
+        Column("window_unit", "text", "The unit.", required=True, allowed=("minute", "day", "month")),
+        Column(
+            "window_starts_at", "timestamp", "Local time at which its first calendar window begins; empty: rolling."
+        ),
+        Column("time_zone", "text", "IANA time zone of a calendar window."),
+        Column("slot_minutes", "integer", "Its events are counted by so many minutes.", required=True, minimum=1),
+        Column("total_source", "text", "What kind of event it counts.", required=True),
+        Column("total_deadline_seconds", "integer", "After so long a job is late.", minimum=1),
+        Column("numerator_kind", "text", "What the numerator counts.", required=True, allowed=("good", "bad")),
+        Column("numerator_source", "text", "What kind of event the numerator counts.", required=True),
+        Column("numerator_deadline_seconds", "integer", "The same of the numerator's jobs.", minimum=1),
+        Column(
+            "is_part_of_total",
+            "boolean",
+            "Whether the numerator counts events of the total; else it is counted by itself.",
+            required=True,
+        ),
+        Column("user_path", "text", "The user path that it protects.", required=True),
+        Column("why_this_threshold", "text", "Why this threshold.", required=True),
+        Column("how_measured", "text", "How it is measured.", required=True),
+        Column("when_budget_burns", "text", "What happens when the budget burns.", required=True),
+        Column("valid_from", "date", "First day on which it holds; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+        Column("reviewed_on", "date", "Day on which its owners last reviewed it."),
+    ),
+    rules=in_order("valid_from", "valid_to"),
+)
+
+SLO_OBJECTIVES = Table(
+    "slo_objectives",
+    "One objective of a definition.",
+    key=("definition", "objective"),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "The definition.", required=True),
+        Column("objective", "integer", "Place of the objective in its file, from 1.", required=True, minimum=1),
+        Column("objective_name", "text", "Its name for people.", required=True),
+        Column("target", "number", "Share that must be good, from 0 to below 1.", required=True, minimum=0),
+        Column("time_slice_target", "number", "Share from which on a slice of time is good.", minimum=0, maximum=1),
+        Column(
+            "time_slice_minutes",
+            "integer",
+            "Length of a slice; without slices, that of the slots by which its events are counted.",
+            required=True,
+            minimum=1,
+        ),
+    ),
+)
+
+SLO_CONDITIONS = Table(
+    "slo_conditions",
+    "One value of one condition of a definition. Conditions are met together, groups above 0 must not be met.",
+    key=("definition", "part", "condition_group", "position", "value"),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "The definition.", required=True),
+        Column("part", "text", "The count that it is about.", required=True, allowed=("total", "numerator")),
+        Column(
+            "condition_group", "integer", "0: must be met; each other one must not be met.", required=True, minimum=0
+        ),
+        Column("position", "integer", "Place of the condition in its group.", required=True, minimum=1),
+        Column("column_name", "text", "The column of the event.", required=True),
+        Column(
+            "operator",
+            "text",
+            "How it compares.",
+            required=True,
+            allowed=("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is_present"),
+        ),
+        Column("value_type", "text", "Type of the value.", required=True, allowed=("text", "number", "boolean")),
+        Column("value", "text", "The value, as text.", required=True),
+    ),
+)
+
 RAW_TABLES: tuple[Table, ...] = (
     DEPLOYMENTS,
     DEPLOYMENT_STATUSES,
@@ -1466,6 +1557,7 @@ RAW_TABLES: tuple[Table, ...] = (
     SURVEY_RESPONSES,
     REVIEW_ACTIVITY,
 )
+SLO_TABLES: tuple[Table, ...] = (SLOS, SLO_OBJECTIVES, SLO_CONDITIONS)
 REFERENCE_TABLES: tuple[Table, ...] = (
     SERVICES,
     TEAMS,
@@ -1481,6 +1573,7 @@ REFERENCE_TABLES: tuple[Table, ...] = (
     ROUTE_RULES,
     PROFILES,
     DORA_BANDS,
+    *SLO_TABLES,
 )
 # What the guard (dagster_project/guard) has decided. The models of OV read these and nothing else of schema restricted.
 RELEASED_TABLES: tuple[Table, ...] = (OV_RELEASES, OV_RELEASE_MEMBERS, OV_ORGANISATION_RELEASES)

@@ -12,7 +12,8 @@ from dagster import (
 from dagster_dbt import DbtCliResource
 
 from dagster_project.assets.publish import alerts, gate, published_marts, report
-from dagster_project.assets.raw import raw, reference
+from dagster_project.assets.raw import guard, raw, reference
+from dagster_project.assets.slos import installed_slos, slo_checks
 from dagster_project.assets.transform import DBT, dbt_models
 from dagster_project.installation import Installation
 from dagster_project.sensors import landing_sensor
@@ -20,7 +21,11 @@ from dagster_project.settings import DBT_DIR
 
 refresh = define_asset_job("refresh", AssetSelection.all(), description="Sources to report: the whole path.")
 layers = [
-    define_asset_job("extract", AssetSelection.assets(raw, reference), description="Sources → raw, reference."),
+    define_asset_job(
+        "extract",
+        AssetSelection.assets(raw, reference, guard),
+        description="Sources → raw, reference; the guard.",
+    ),
     define_asset_job(
         "transform",
         AssetSelection.assets(dbt_models) - AssetSelection.checks(gate),
@@ -37,8 +42,8 @@ layers = [
 ]
 
 defs = Definitions(
-    assets=[raw, reference, dbt_models, published_marts, report, alerts],
-    asset_checks=[gate],
+    assets=[raw, reference, guard, dbt_models, published_marts, report, alerts],
+    asset_checks=[gate, *slo_checks(installed_slos())],
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],
     sensors=[landing_sensor(refresh)],

@@ -9,7 +9,7 @@ import yaml
 from dagster_project.contracts import PROFILES
 from dagster_project.errors import ConfigurationError
 from dagster_project.reference import read_file, reference_file
-from dagster_project.settings import Settings, wrong_variable
+from dagster_project.settings import MINIMUM_GROUP_SIZE, Settings, wrong_variable
 
 
 def dbt_vars(settings: Settings) -> dict[str, Any]:
@@ -34,3 +34,8 @@ def dbt_vars(settings: Settings) -> dict[str, Any]:
         if problem:
             raise ConfigurationError(f"{file} line {row['line']}: {problem}")
     return {"profile": settings.profile, **given, **settings.vars}
+
+
+def minimum_group_size(settings: Settings) -> int:
+    """The variable ov_min_group_size; it cannot be lower than MINIMUM_GROUP_SIZE."""
+    return dbt_vars(settings).get("ov_min_group_size", MINIMUM_GROUP_SIZE)

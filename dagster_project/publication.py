@@ -14,6 +14,7 @@ import duckdb
 
 from dagster_project.durable import replace_durably
 from dagster_project.errors import GateRefused, PlumblineError
+from dagster_project.guard.release import freeze_published
 from dagster_project.quality.fingerprint import columns_of, fingerprint
 from dagster_project.quality.gate import candidate_fingerprints, current_build
 from dagster_project.quality.record import GateRecord, gate_summary, record_file
@@ -38,6 +39,9 @@ def publish(settings: Settings, tables: Sequence[str]) -> dict[str, Any]:
         (staging / "parquet").mkdir(parents=True)
         manifest = _manifest(record, _write(settings, record, staging))
         (staging / settings.manifest_file.name).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        # First the record, then the publication: killed in between, a quarter stays unpublished but never changes.
+        with Warehouse(settings).connect() as connection:
+            freeze_published(connection)
         _swap(settings, tables, staging)
     except (OSError, duckdb.IOException) as error:
         raise PlumblineError(

@@ -1,4 +1,4 @@
-"""The reference folder (services, teams, …) into schema `reference`: text, then cast; an error names file and line."""
+"""The reference folder (services, SLOs, …) into schema `reference`: text, then cast; an error names file and line."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dagster_project.contracts import (
     ROUTE_RULES,
     RUBRIC,
     SERVICES,
+    SLO_TABLES,
     TEAMS,
     Table,
 )
@@ -28,6 +29,7 @@ from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
 from dagster_project.routes import RouteRule
 from dagster_project.settings import PROJECT_DIR
+from dagster_project.slo.definitions import FOLDER, read_definitions, reference_rows, slo_files
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
@@ -40,9 +42,11 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
 
     Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
     """
-    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    definitions, problems = read_definitions(slo_files(folder))
+    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES if table not in SLO_TABLES}
+    rows |= reference_rows(definitions)
     files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
-    problems: list[str] = []
+    files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
         problems += _broken_rows(connection, table, rows[table.name], files[table.name])
     problems += _inconsistencies(folder, rows)

@@ -307,6 +307,8 @@ CHOICES = {
     "reported_duration_statistic": ("median", "mean"),
 }
 UNLIMITED = {"incident_link_window_hours"}
+# Fewer people than this are never shown together, whatever anybody sets.
+MINIMUM_GROUP_SIZE = 5
 # Variables that nobody sets by hand.
 COMPUTED = {"profile", "definition_version"}
 
@@ -330,6 +332,8 @@ def wrong_variable(name: str, given: Any) -> str | None:
                 return f"{name}: {choice!r} is not allowed; allowed: {', '.join(CHOICES[name])}"
     if name == "calendar_time_zone" and given not in available_timezones():
         return f"calendar_time_zone: {given!r} is no IANA time zone"
+    if name == "ov_min_group_size" and given < MINIMUM_GROUP_SIZE:
+        return f"ov_min_group_size: {given} is below {MINIMUM_GROUP_SIZE}; it may be raised, never lowered"
     if name == "as_of":
         try:
             datetime.fromisoformat(str(given))

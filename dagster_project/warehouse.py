@@ -232,6 +232,17 @@ def scratch() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
+def open_beside(build_file: Path, new_file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in UTC to a new file with empty tables, with the build file attached read-only as `warehouse`."""
+    with duckdb.connect(new_file) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        create_tables(connection)
+        path = str(build_file).replace("'", "''")
+        connection.execute(f"attach '{path}' as warehouse (read_only)")
+        yield connection
+
+
+@contextmanager
 def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """All or nothing: commits at the end, rolls back on any exception."""
     connection.execute("begin transaction")

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.bench_delivery import delivery_models
 from tests.bench_experience import landing_beacons, one_more_day
 from tests.bench_experience_models import experience_models, one_more_day_of_beacons
+from tests.bench_slo import slo_models
 
 PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -171,6 +172,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole_path(Path(folder))
         delivery_models(Path(folder))
+        (Path(folder) / "slo").mkdir()
+        slo_models(Path(folder) / "slo")
         landing_beacons(Path(folder) / "beacons")
         one_more_day(Path(folder) / "days")
         experience_models(Path(folder))

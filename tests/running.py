@@ -18,7 +18,8 @@ import duckdb
 import pytest
 from dbt_models import dbt
 
-from dagster_project.profiles import dbt_vars
+from dagster_project.guard.release import release_closed_quarters
+from dagster_project.profiles import dbt_vars, minimum_group_size
 from dagster_project.publication import publish
 from dagster_project.quality.gate import run_gate
 from dagster_project.quality.record import gate_summary
@@ -68,6 +69,7 @@ def build_here(settings: Settings) -> None:
         load_reference(connection, settings.reference_dir)
         for source in settings.distinct_sources:
             EXTRACTORS[source.kind](source, settings, connection)
+        release_closed_quarters(connection, minimum_group_size(settings))
     dbt(settings.warehouse_file, "build", "--exclude-resource-type", "unit_test", **dbt_vars(settings))
 
 

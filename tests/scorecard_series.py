@@ -1,4 +1,4 @@
-"""Simulated scorecards: counts, rates and durations, more varied than chance makes them and each like the one before."""
+"""Simulated scorecards: counts, rates and durations that vary more than by chance and resemble the month before."""
 
 from __future__ import annotations
 

@@ -14,17 +14,32 @@ from dagster import (
     multi_asset,
 )
 
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, TABLES, Table
+from dagster_project.contracts import (
+    ASSESSMENTS,
+    EVIDENCE,
+    GROWTH_REVIEWS,
+    OV_QUARTERS,
+    RAW_TABLES,
+    REFERENCE_TABLES,
+    RELEASED_TABLES,
+    TABLES,
+    TEAM_MEMBERS,
+    TEAMS,
+    Table,
+)
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract import demo, git, landing
+from dagster_project.guard.release import release_closed_quarters
 from dagster_project.installation import Installation, stage
 from dagster_project.load import Batch, forget_sources
+from dagster_project.profiles import minimum_group_size
 from dagster_project.reference import load_reference
 from dagster_project.settings import Settings, Source
 from dagster_project.warehouse import transaction
 
 EXTRACTORS = {"git": git.extract, "landing": landing.extract, "demo": demo.extract}
 OWNER = "team:data-platform"
+GUARD_INPUTS = (TEAM_MEMBERS, ASSESSMENTS, EVIDENCE, GROWTH_REVIEWS, TEAMS, OV_QUARTERS)
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +110,26 @@ def _totals(batches: list[Batch]) -> dict[str, int]:
 def _warnings(batches: list[Batch]) -> dict[str, str]:
     lines = [f"{batch.origin}: {warning}" for batch in batches for warning in batch.warnings]
     return {"warnings": "\n".join(lines)} if lines else {}
+
+
+@multi_asset(
+    name="guard",
+    specs=[
+        _spec(table).replace_attributes(deps=[AssetKey([each.schema, each.name]) for each in GUARD_INPUTS])
+        for table in RELEASED_TABLES
+    ],
+)
+def guard(installation: Installation):
+    """Decide what is published of each closed quarter, once; published quarters stay as they are."""
+    smallest = minimum_group_size(installation.settings)
+    with stage("guard"), installation.warehouse.connect() as connection:
+        with transaction(connection):
+            notes = release_closed_quarters(connection, smallest)
+        for note in notes:
+            log.warning("%s", note)
+        for table in RELEASED_TABLES:
+            (rows,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
+            yield MaterializeResult(asset_key=AssetKey([table.schema, table.name]), metadata={"rows_stored": rows})
 
 
 @multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])

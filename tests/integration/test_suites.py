@@ -28,6 +28,58 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.ov_team_quarterly set refused_scores = 2 where team = 'checkout' and status = 'published'": (
+        "ov_team_quarterly",
+        "a_row_without_values_shows_none",
+    ),
+    "update marts.ov_team_quarterly set status = 'suppressed' where team = 'discovery' and status = 'published'": (
+        "ov_team_quarterly",
+        "rows_are_those_that_the_guard_has_decided",
+    ),
+    "update marts.readiness_quarterly set people_band = '8-11'": (
+        "readiness_quarterly",
+        "rows_are_those_that_the_guard_has_decided",
+    ),
+    "update marts.calibration_quarterly set claims_changed = claims_challenged + 1": (
+        "calibration_quarterly",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "update marts.slo_attainment_daily set attainment_rate = 1 where state = 'no_data'": (
+        "slo_attainment_daily",
+        "a_rate_is_there_only_where_there_were_events",
+    ),
+    "update marts.slo_attainment_daily set budget_consumed = budget_consumed + 1 where slo = 'payments-requests'": (
+        "slo_attainment_daily",
+        "budgets_add_up",
+    ),
+    "update marts.slo_attainment_daily set state = 'exhausted' where state = 'healthy'": (
+        "slo_attainment_daily",
+        "states_follow_from_the_figures",
+    ),
+    "delete from marts.slo_attainment_daily where day = date '2026-05-12'": (
+        "slo_attainment_daily",
+        "every_day_is_present",
+    ),
+    "update marts.slo_attainment_daily set total = total + 1 where slo = 'payments-requests'": (
+        "slo_attainment_daily",
+        "events_of_a_day_are_those_that_were_counted",
+    ),
+    "update marts.slo_attainment_daily set service = 'nobodys' where slo = 'cold-starts'": (
+        "slo_attainment_daily",
+        "every_service_is_in_the_reference_data",
+    ),
+    "delete from marts.slo_status where slo = 'cold-starts'": (
+        "slo_status",
+        "every_slo_that_holds_now_is_here",
+    ),
+    "update marts.slo_status set budget_remaining = budget_remaining + 1 where budget_total > 0": (
+        "slo_status",
+        "it_says_what_the_latest_day_says",
+    ),
+    "update marts.slo_status set state = 'burning', verdict = 'none' where slo = 'receipts-on-time'": (
+        "slo_status",
+        "a_burning_budget_has_a_verdict",
+    ),
     "delete from marts.fct_pull_requests where pull_request_number = 1": (
         "fct_pull_requests",
         "every_pull_request_in_raw_is_here",
@@ -236,7 +288,7 @@ DAMAGE = {
         "monthly_trends",
         "a_trade_is_an_improvement_beside_a_worse_pair",
     ),
-    "delete from marts.scorecard_monthly where kpi = 'mttr' and team = (select min(team) from marts.scorecard_monthly)": (
+    "delete from marts.scorecard_monthly where kpi = 'mttr'": (
         "scorecard_monthly",
         "every_kpi_of_the_reference_data_is_here",
     ),
@@ -268,7 +320,7 @@ DAMAGE = {
         "scorecard_quarterly",
         "every_kpi_of_the_reference_data_is_here",
     ),
-    "update marts.scorecard_quarterly set numerator = 2 * numerator, value = 2 * value where kpi = 'deployment_frequency'": (
+    "update marts.scorecard_quarterly set numerator = numerator + 1 where measure = 'deployments_per_day'": (
         "scorecard_quarterly",
         "sums_are_those_of_the_months",
     ),

@@ -4,7 +4,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, build_sensor_context
 
 from dagster_project.assets.transform import MARTS
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES
+from dagster_project.contracts import TABLES
 from dagster_project.definitions import defs
 from dagster_project.settings import EXPECTATIONS_DIR
 
@@ -35,7 +35,7 @@ def test_every_asset_says_what_it_is_and_who_owns_it(graph):
 
 def test_every_contract_and_every_mart_is_an_asset(graph):
     keys = graph.get_all_asset_keys()
-    expected = {AssetKey([table.schema, table.name]) for table in (*RAW_TABLES, *REFERENCE_TABLES)}
+    expected = {AssetKey([table.schema, table.name]) for table in TABLES.values()}
     expected |= {AssetKey(["marts", name]) for name in MARTS}
     expected |= {AssetKey(["published", name]) for name in ("marts", "report", "alerts")}
     assert expected <= keys
@@ -60,7 +60,7 @@ def test_there_is_a_job_for_the_whole_path_and_one_a_layer():
     names = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     assert names == {"refresh", "extract", "transform", "validate", "publish", "report", "alert"}
     steps = {name: {node.name for node in defs.resolve_job_def(name).nodes} for name in names}
-    assert steps["extract"] == {"raw", "reference"}
+    assert steps["extract"] == {"raw", "reference", "guard"}
     assert steps["transform"] == {"dbt"}
     assert steps["validate"] == {"gate"}
     assert steps["publish"] == {"published__marts"}

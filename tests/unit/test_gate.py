@@ -205,7 +205,7 @@ def test_an_expectation_that_holds_is_not_among_the_failures(broken, failures):
 
 def test_the_summary_names_table_expectation_rows_and_keys(broken):
     text = gate_summary(broken[1])
-    assert text.startswith("gate refused build broken-build: 14 of 25 expectations fail, on 5 of 6 tables")
+    assert text.startswith("gate refused build broken-build: 14 of 30 expectations fail, on 5 of 6 tables")
     assert (
         "deployments: expect_lead_time_hours_to_be_between: 1 row fails, for example source=git, deployment_id=late"
     ) in text
@@ -239,7 +239,7 @@ def test_marts_that_hold_pass(sound):
     assert record.failures() == []
     assert record.tables[0].fingerprint.rows == 10
     assert f"{record.as_of}" == "2024-05-01 12:00:00"
-    assert gate_summary(record) == "gate passed: 3 expectations on 1 tables hold for build sound-build"
+    assert gate_summary(record) == "gate passed: 4 expectations on 1 tables hold for build sound-build"
 
 
 def test_the_build_file_is_free_for_writing_after_the_gate(sound):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,15 +18,26 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, JOURNEYS, ROTATIONS, SERVICES, TABLES, TEAMS, Table, Type
+from dagster_project.contracts import (
+    CORRECTIONS,
+    JOURNEYS,
+    OV_QUARTERS,
+    ROTATIONS,
+    SERVICES,
+    TABLES,
+    TEAMS,
+    Table,
+    Type,
+)
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import backend, experience, oncall, organisation, records
+from dagster_project.extract.demo import backend, experience, oncall, organisation, outcomes, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
 from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
 from dagster_project.settings import DemoSource, Settings, load_settings
+from dagster_project.slo.definitions import FOLDER
 from dagster_project.warehouse import transaction
 
 __all__ = ["PLANTED", "Truth", "extract", "generate", "write_installation"]
@@ -88,6 +100,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
     rows["operational_changes"] = operational_changes(
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
+    rows |= outcomes.outcomes(period, source.seed)
     rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
     return {name: _frame(TABLES[name], each) for name, each in rows.items()}
 
@@ -146,7 +159,12 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
+    _write_csv(seeds, OV_QUARTERS, outcomes.closed_quarters(Period(source.days)))
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
+    slos = seeds / FOLDER
+    slos.mkdir(exist_ok=True)
+    for definition in sorted((Path(__file__).parent / FOLDER).glob("*.yaml")):
+        shutil.copyfile(definition, slos / definition.name)
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
 

@@ -1,0 +1,163 @@
+"""Outcome value of the demo organisation: who is in which team, scores, evidence logs, growth reviews, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from random import Random
+
+from dagster_project.contracts import OV_DIMENSIONS
+from dagster_project.extract.demo.delivery import Row
+from dagster_project.extract.demo.organisation import TEAMS, Period, is_working_day
+
+# Planted, team by team; the scores of all others are drawn alike.
+UNANIMOUS_TEAM = "merchant-tools"  # everybody has a 5 in everything: its row would give every score away
+LATE_EVIDENCE_TEAM = "checkout"  # writes its evidence logs in the last month of a quarter
+CHANGED_TEAM = "platform"  # one leaves and one comes in the first quarter of 2026: its rows are carried forward
+CHANGED_FROM = date(2026, 2, 2)
+
+# Most people work as the rubric's middle level describes.
+CHANCES = {1: 2, 2: 14, 3: 48, 4: 30, 5: 6}
+EVIDENCE_KINDS = ("outcome", "incident", "decision", "peer_praise", "growth_moment")
+WORKING_DAYS_PER_ENTRY = 3
+PROJECTS = ("faster checkout", "search relevance", "price service", "one design system")
+STAKEHOLDERS = ("merchants", "support", "buyers", "finance")
+# The last quarter of the record is not closed yet.
+CLOSED_AFTER = timedelta(days=12)
+
+
+def outcomes(period: Period, seed: int) -> dict[str, list[Row]]:
+    """Rows of the tables of outcome value, by table."""
+    random = Random(f"{seed}/outcomes")
+    memberships = list(_team_members(period, random))
+    rows: dict[str, list[Row]] = {"team_members": memberships, "evidence": list(_evidence(memberships, period, random))}
+    for table, produce in (
+        ("assessments", _assessments),
+        ("growth_reviews", _growth_reviews),
+        ("calibration_sessions", _calibration_sessions),
+    ):
+        rows[table] = [row for first_day in _quarters(period) for row in produce(first_day, memberships, random)]
+    return rows
+
+
+def closed_quarters(period: Period) -> Iterator[tuple[date, datetime, str]]:
+    """Rows of ov_quarters.csv."""
+    for first_day in _quarters(period):
+        closed_at = datetime.combine(_quarter_after(first_day), time(17)) + CLOSED_AFTER
+        if closed_at < period.end:
+            yield first_day, closed_at, "head of engineering"
+
+
+def _quarters(period: Period) -> list[date]:
+    first_days = [date(year, month, 1) for year in range(2020, 2027) for month in (1, 4, 7, 10)]
+    return [day for day in first_days if period.start.date() < _quarter_after(day) and day < period.end.date()]
+
+
+def _quarter_after(first_day: date) -> date:
+    return (first_day + timedelta(days=100)).replace(day=1)
+
+
+def _team_members(period: Period, random: Random) -> Iterator[Row]:
+    """Everybody stays but one of CHANGED_TEAM, for whom somebody else comes."""
+    since = period.start.date()
+    changed_on = CHANGED_FROM + timedelta(days=random.randint(0, 30))
+    for team in TEAMS:
+        for engineer in team.engineers:
+            leaves = team.name == CHANGED_TEAM and engineer == team.engineers[0] and since < changed_on
+            row = {"person_key": engineer, "team": team.name, "valid_from": since, "updated_at": period.start}
+            yield row | {"valid_to": changed_on if leaves else None}
+            if leaves:
+                row = {"person_key": "engineer-who-came-later", "team": team.name, "valid_from": changed_on}
+                yield row | {"valid_to": None, "updated_at": datetime.combine(changed_on, time(9))}
+
+
+def _present(first_day: date, memberships: Iterable[Row]) -> dict[str, str]:
+    """Person → team on the last day of the quarter."""
+    last_day = _quarter_after(first_day) - timedelta(days=1)
+    return {
+        row["person_key"]: row["team"]
+        for row in memberships
+        if row["valid_from"] <= last_day and (row["valid_to"] is None or row["valid_to"] > last_day)
+    }
+
+
+def _assessments(first_day: date, memberships: Iterable[Row], random: Random) -> Iterator[Row]:
+    """The manager's score of everybody in every dimension, their own, and now and then the panel's."""
+    assessed_at = datetime.combine(_quarter_after(first_day), time(15)) - timedelta(days=5)
+    for person, team in _present(first_day, memberships).items():
+        for dimension in OV_DIMENSIONS:
+            score = 5 if team == UNANIMOUS_TEAM else random.choices(list(CHANCES), CHANCES.values())[0]
+            roles = {"manager": score, "self": min(5, score + random.randint(0, 1))}
+            if random.random() < 0.1:
+                roles["calibration_panel"] = score
+            for role, given in roles.items():
+                yield {
+                    "person_key": person,
+                    "quarter": first_day,
+                    "dimension": dimension,
+                    "score": given,
+                    "assessor_role": role,
+                    "assessor_group": next(each for each in TEAMS if each.name == team).parent or team,
+                    "evidence_links": f"https://wiki.example/{random.randrange(10**6):06}",
+                    "has_narrative": random.random() < 0.9,
+                    "assessed_at": assessed_at + timedelta(minutes=random.randint(0, 4000)),
+                    "updated_at": assessed_at + timedelta(days=3),
+                }
+
+
+def _evidence(memberships: Iterable[Row], period: Period, random: Random) -> Iterator[Row]:
+    """Everybody's log; in LATE_EVIDENCE_TEAM it is written in the last month of a quarter."""
+    number = 0
+    for row in memberships:
+        offset = random.randrange(WORKING_DAYS_PER_ENTRY)
+        days = [(period.start + timedelta(days=day)).date() for day in range(period.days)]
+        for place, today in enumerate(filter(is_working_day, days)):
+            is_member = row["valid_from"] <= today and (row["valid_to"] is None or row["valid_to"] > today)
+            is_late = row["team"] == LATE_EVIDENCE_TEAM
+            every = WORKING_DAYS_PER_ENTRY * (1 if not is_late else 5 if today.month % 3 else 0.5)
+            if not is_member or (place + offset) % max(1, int(every)):
+                continue
+            number += 1
+            yield {
+                "evidence_id": f"EV-{number:06}",
+                "person_key": row["person_key"],
+                "occurred_at": datetime.combine(today, time(random.randint(8, 17), random.randint(0, 59))),
+                "evidence_kind": random.choice(EVIDENCE_KINDS),
+                "dimension": OV_DIMENSIONS[number % len(OV_DIMENSIONS)],
+                "project": random.choice(PROJECTS),
+                "stakeholder": random.choice(STAKEHOLDERS),
+                "is_next_level": random.random() < 0.07,
+                "link": f"https://wiki.example/evidence/{number:06}",
+                "updated_at": datetime.combine(today, time(18)),
+            }
+
+
+def _growth_reviews(first_day: date, memberships: Iterable[Row], random: Random) -> Iterator[Row]:
+    reviewed_at = datetime.combine(_quarter_after(first_day), time(10)) - timedelta(days=4)
+    for person in _present(first_day, memberships):
+        yield {
+            "person_key": person,
+            "quarter": first_day,
+            "current_level": random.choice(("engineer", "senior engineer", "staff engineer")),
+            "growth_signal": random.choice(("none", "emerging", "emerging", "clear")),
+            "reviewed_at": reviewed_at,
+            "updated_at": reviewed_at,
+        }
+
+
+def _calibration_sessions(first_day: date, _: Iterable[Row], random: Random) -> Iterator[Row]:
+    held_at = datetime.combine(_quarter_after(first_day), time(13)) - timedelta(days=2)
+    for group in sorted({team.parent or team.name for team in TEAMS}):
+        reviewed, challenged = 5 * 21, random.randint(10, 30)
+        changed = random.randint(3, challenged)
+        yield {
+            "session_id": f"{group}-{first_day}",
+            "quarter": first_day,
+            "held_at": held_at,
+            "assessor_group": group,
+            "claims_reviewed": reviewed,
+            "claims_challenged": challenged,
+            "claims_changed": changed,
+            "changes_with_evidence": random.randint(changed // 2, changed),
+            "updated_at": held_at,
+        }

@@ -1,0 +1,35 @@
+with signals as (
+
+    select
+        {{ period_start('quarter', 'deployed_on') }} as quarter,
+        team,
+        count(*) filter (where is_success) as deployments,
+        count(*) filter (where is_failed) as failed_deployments,
+        count(recovery_hours) as recovered_deployments,
+        {{ percentile(0.5, 'recovery_hours') }} as recovery_median_hours
+    from {{ ref('fct_deployments') }}
+    where team is not null
+    group by 1, 2
+
+)
+
+select
+    releases.quarter,
+    releases.team,
+    releases.dimension,
+    releases.status,
+    releases.value_quarter,
+    releases.value_quarter < releases.quarter as is_stale,
+    releases.mean_low,
+    releases.mean_high,
+    releases.people_band,
+    releases.assessed_share_band,
+    releases.refused_scores,
+    releases.recent_evidence_band,
+    coalesce(signals.deployments, 0) as deployments,
+    coalesce(signals.failed_deployments, 0) as failed_deployments,
+    {{ ratio('signals.failed_deployments', 'signals.deployments') }} as change_failure_rate,
+    coalesce(signals.recovered_deployments, 0) as recovered_deployments,
+    signals.recovery_median_hours
+from {{ ref('stg_ov_releases') }} as releases
+left join signals on releases.quarter = signals.quarter and releases.team = signals.team

@@ -1,0 +1,369 @@
+"""The guard on a warehouse: which scores count, what is refused and why, what is published stays."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from dbt_models import frame, insert
+
+from dagster_project.contracts import (
+    ASSESSMENTS,
+    EVIDENCE,
+    GROWTH_REVIEWS,
+    OV_DIMENSIONS,
+    OV_QUARTERS,
+    RUBRIC,
+    TABLES,
+    TEAM_MEMBERS,
+    TEAMS,
+)
+from dagster_project.errors import ConfigurationError, PlumblineError
+from dagster_project.extract.demo import outcomes, write_installation
+from dagster_project.guard.evidence import evidence_pack
+from dagster_project.guard.release import freeze_published, release_closed_quarters
+from dagster_project.guard.scan import scan
+from dagster_project.load import load
+from dagster_project.quality.gate import CANDIDATES
+from dagster_project.reference import load_reference, read_file
+from dagster_project.settings import DemoSource, load_settings, wrong_variable
+from dagster_project.warehouse import Warehouse, scratch, transaction
+
+Q1, Q2 = date(2025, 1, 1), date(2025, 4, 1)
+PEOPLE = [f"person-{number}" for number in range(7)]
+MART = """
+    create schema if not exists marts;
+    create or replace table marts.ov_team_quarterly as
+        select * exclude (possible_bands, is_frozen) from restricted.ov_releases;
+"""
+
+
+def score(person: str, value: int, quarter: date = Q1, **other) -> dict:
+    return {
+        "person_key": person,
+        "quarter": f"{quarter}",
+        "dimension": "technical_quality",
+        "score": value,
+        "assessor_role": "manager",
+        "evidence_links": "https://wiki.example/1",
+        "assessed_at": f"{quarter.replace(month=quarter.month + 2)}T10:00:00Z",
+    } | other
+
+
+def take(connection, table, rows: list[dict], origin: str = "file"):
+    with transaction(connection):
+        return load(connection, table, pl.DataFrame(rows, infer_schema_length=None), source="hr", origin=origin)
+
+
+@pytest.fixture
+def warehouse(connection):
+    """Seven people of one team, with scores of two closed quarters."""
+    insert(connection, TEAMS, frame(TEAMS, [{"team": "shop", "time_zone": "UTC"}]))
+    closed = [(Q1, "2025-04-10"), (Q2, "2025-07-10")]
+    connection.executemany("insert into reference.ov_quarters values (?, ?, 'head')", closed)
+    members = [{"person_key": person, "team": "shop", "valid_from": "2024-01-01"} for person in PEOPLE]
+    take(connection, TEAM_MEMBERS, members)
+    take(connection, ASSESSMENTS, [score(person, 3, quarter) for person in PEOPLE for quarter in (Q1, Q2)])
+    return connection
+
+
+def rows(connection, columns: str = "quarter, status, mean_low, people_band") -> list[tuple]:
+    return connection.sql(f"select {columns} from restricted.ov_releases order by quarter").fetchall()
+
+
+def reasons(connection) -> list[str]:
+    return [reason for (reason,) in connection.sql("select reason from raw.quarantine").fetchall()]
+
+
+# What counts
+
+
+def test_a_closed_quarter_is_released_in_bands(warehouse):
+    assert release_closed_quarters(warehouse, 5) == []
+    assert rows(warehouse) == [(Q1, "published", 3.0, "5-7"), (Q2, "published", 3.0, "5-7")]
+
+
+def test_the_panel_counts_before_the_manager_and_neither_oneself_nor_a_peer_does(warehouse):
+    take(warehouse, ASSESSMENTS, [score(person, 2, assessor_role="calibration_panel") for person in PEOPLE], "panel")
+    take(warehouse, ASSESSMENTS, [score(person, 5, assessor_role="self") for person in PEOPLE], "self")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "mean_low") == [(2.0,), (3.0,)]
+
+
+def test_what_was_assessed_after_the_close_does_not_count(warehouse):
+    late = [
+        score(person, 5, assessor_role="calibration_panel", assessed_at="2025-05-01T00:00:00Z") for person in PEOPLE
+    ]
+    take(warehouse, ASSESSMENTS, late, "late")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "mean_low") == [(3.0,), (3.0,)]
+
+
+def test_a_raised_minimum_holds_and_a_lowered_one_is_refused(warehouse):
+    release_closed_quarters(warehouse, 8)
+    assert rows(warehouse, "status") == [("suppressed",), ("suppressed",)]
+    assert wrong_variable("ov_min_group_size", 4) == "ov_min_group_size: 4 is below 5; it may be raised, never lowered"
+    assert wrong_variable("ov_min_group_size", 8) is None
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"score": 6}, "score: above 5"),
+        ({"score": 0}, "score: below 1"),
+        ({"dimension": "charisma"}, f"dimension: not one of {', '.join(OV_DIMENSIONS)}"),
+        ({"evidence_links": None}, "a score without evidence"),
+        ({"evidence_links": "trust me"}, "evidence_links hold no URL"),
+        ({"quarter": "2025-02-01"}, "quarter is not the first day of a quarter"),
+        ({"assessed_at": "2024-12-31T00:00:00Z"}, "assessed_at is before the quarter"),
+    ],
+)
+def test_a_score_that_breaks_its_contract_is_quarantined_with_the_reason(warehouse, wrong, reason):
+    take(warehouse, ASSESSMENTS, [score("person-8", 3), score("person-9", 3) | wrong], "bad")
+    assert reasons(warehouse) == [reason]
+
+
+def test_quarantine_shows_nothing_of_a_person_outside_the_schema_restricted(warehouse):
+    take(warehouse, ASSESSMENTS, [score("person-9", 3, evidence_links=None)], "bad")
+    assert warehouse.sql("select fields from raw.quarantine").fetchall() == [(None,)]
+    kept = warehouse.sql("select fields ->> 'person_key' = person_key('person-9') from restricted.quarantine")
+    assert kept.fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize(("refused", "shown"), [(0, 0), (1, None), (2, None), (3, 3)])
+def test_scores_refused_for_want_of_evidence_are_counted_where_they_are_none_or_three(warehouse, refused, shown):
+    bad = [score(person, 3, Q2, evidence_links=None, assessor_role="calibration_panel") for person in PEOPLE[:refused]]
+    if bad:
+        take(warehouse, ASSESSMENTS, bad, "bad")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "refused_scores") == [(0,), (shown,)]
+
+
+def test_a_person_in_two_teams_at_once_counts_nowhere_and_nobody_is_named(warehouse):
+    insert(warehouse, TEAMS, frame(TEAMS, [{"team": "cart", "time_zone": "UTC"}]))
+    second = {"person_key": PEOPLE[0], "team": "cart", "valid_from": "2025-02-01", "valid_to": "2025-04-05"}
+    take(warehouse, TEAM_MEMBERS, [second], "second")
+    notes = release_closed_quarters(warehouse, 5)
+    assert notes == [
+        "quarter from 2025-01-01: people who are in two teams at once on its last day count nowhere (1): end one "
+        "membership of each in team_members (valid_to) before the quarter is published"
+    ]
+    members = warehouse.sql(
+        "select count(*) from restricted.ov_release_members where quarter = '2025-01-01'"
+    ).fetchone()
+    assert members == (6,)
+
+
+def test_assessments_of_a_quarter_that_is_not_closed_wait(warehouse):
+    take(warehouse, ASSESSMENTS, [score("person-1", 3, date(2025, 7, 1))], "open")
+    assert release_closed_quarters(warehouse, 5) == [
+        "assessments of the quarter from 2025-07-01 wait, since it is not closed: add it to ov_quarters.csv when it is"
+    ]
+    assert [quarter for (quarter,) in rows(warehouse, "quarter")] == [Q1, Q2]
+
+
+def reference(folder: Path, name: str, text: str):
+    folder.mkdir(exist_ok=True)
+    (folder / "services.csv").write_text("service,team,component_kind\n", encoding="utf-8")
+    (folder / "teams.csv").write_text("team,parent,time_zone\n", encoding="utf-8")
+    (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    with scratch() as connection:
+        load_reference(connection, folder)
+
+
+def test_a_quarter_cannot_be_closed_before_it_is_over(tmp_path):
+    text = "quarter,closed_at,closed_by_role\n2025-01-01,2025-03-31T12:00:00Z,head\n"
+    with pytest.raises(ConfigurationError, match="line 2: closed_at lies before the end of the quarter"):
+        reference(tmp_path, OV_QUARTERS.name, text)
+
+
+def test_a_rubric_changes_on_the_first_day_of_a_quarter_only_and_leaves_no_level_without_words(tmp_path):
+    shipped = read_file(tmp_path, RUBRIC).drop("line")
+    reference(tmp_path, RUBRIC.name, shipped.write_csv())
+    with pytest.raises(
+        ConfigurationError, match="line 2: valid_to lies within a quarter, and one quarter is judged by one"
+    ):
+        reference(tmp_path, RUBRIC.name, shipped.with_columns(valid_to=pl.lit("2025-02-15")).write_csv())
+    with pytest.raises(
+        ConfigurationError, match="business_impact level 1 needs one descriptor at first; no line says it"
+    ):
+        reference(tmp_path, RUBRIC.name, shipped[1:].write_csv())
+    ended = pl.concat([shipped[:-1], shipped[-1:].with_columns(valid_to=pl.lit("2025-04-01"))])
+    with pytest.raises(
+        ConfigurationError, match="growth_and_scope level 5 needs one descriptor on 2025-04-01; no line"
+    ):
+        reference(tmp_path, RUBRIC.name, ended.write_csv())
+
+
+# Published once
+
+
+def test_what_is_not_published_yet_is_decided_again(warehouse):
+    release_closed_quarters(warehouse, 5)
+    take(warehouse, ASSESSMENTS, [score(person, 2) for person in PEOPLE], "correction")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "mean_low") == [(2.0,), (3.0,)]
+
+
+def test_a_correction_never_changes_a_published_quarter(warehouse):
+    release_closed_quarters(warehouse, 5)
+    freeze_published(warehouse)
+    published = rows(warehouse, "*")
+    take(warehouse, ASSESSMENTS, [score(person, 2, quarter) for person in PEOPLE for quarter in (Q1, Q2)], "correction")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "*") == published
+
+
+# The gate
+
+
+def faults(connection, tmp_path, table: str) -> list[str]:
+    return scan(connection, CANDIDATES, [table], tmp_path / "none")[table]
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ("'x' as author_key", "column author_key names a person"),
+        ("'x' as reviewer", "column reviewer names a person"),
+        ("'x' as user_email", "column user_email names a person"),
+        ("1 as team_rank", "column team_rank puts somebody in an order"),
+        ("3.5 as ov_score", "column ov_score is a composite score"),
+        ("'ada@example.com' as note", "column note: 1 values look like an e-mail address"),
+        ("person_key('person-1') as note", "column note: 1 values hold the key of a person"),
+        ("'by ' || person_key('person-1') || '.' as note", "column note: 1 values hold the key of a person"),
+    ],
+)
+def test_a_table_that_names_or_orders_people_is_refused(warehouse, tmp_path, columns, fault):
+    warehouse.execute(f"create schema marts; create table marts.leak as select 'web' as service, {columns}")
+    (found,) = faults(warehouse, tmp_path, "leak")
+    assert found.startswith(fault)
+    assert "ada" not in found
+
+
+def test_counts_versions_and_commits_name_nobody(warehouse, tmp_path):
+    warehouse.execute("""
+        create schema marts;
+        create table marts.fine as
+        select 12 as people, 5 as active_users, '5-7' as people_band, '@scope/package@1.2.3' as version,
+            repeat('a', 40) as commit_sha, repeat('b', 64) as image_digest
+    """)
+    assert faults(warehouse, tmp_path, "fine") == []
+
+
+def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
+    for person in PEOPLE:
+        take(warehouse, ASSESSMENTS, [score(person, 5, Q2)], person)
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+    assert rows(warehouse, "status") == [("published",), ("suppressed",)]
+    assert faults(warehouse, tmp_path, "ov_team_quarterly") == []
+    warehouse.execute(
+        "update marts.ov_team_quarterly set status = 'published', mean_low = 4.5 where quarter = '2025-04-01'"
+    )
+    (found,) = faults(warehouse, tmp_path, "ov_team_quarterly")
+    assert found.startswith(
+        "technical_quality of the quarter from 2025-04-01: two people who put their scores together"
+    )
+
+
+def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+    file = tmp_path / "marts.duckdb"
+    with duckdb.connect(file) as published:
+        published.register("rows", warehouse.sql("from marts.ov_team_quarterly").to_arrow_table())
+        published.execute("create table ov_team_quarterly as from rows")
+    assert scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file) == {"ov_team_quarterly": []}
+    warehouse.execute("update marts.ov_team_quarterly set mean_low = 2.5 where quarter = '2025-01-01'")
+    (found,) = scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file)["ov_team_quarterly"]
+    assert found.startswith("the quarter from 2025-01-01 has been published and is not what it was")
+
+
+# Readiness
+
+
+def next_level(person: str, quarter: int, number: int) -> dict:
+    return {
+        "evidence_id": f"{person}-{quarter}-{number}",
+        "person_key": person,
+        "occurred_at": f"2025-{3 * quarter - 1:02}-01T00:00:00Z",
+        "evidence_kind": "outcome",
+        "dimension": "business_impact",
+        "project": f"project {quarter}",
+        "stakeholder": f"stakeholder {quarter}",
+        "is_next_level": True,
+        "link": "https://wiki.example/1",
+    }
+
+
+@pytest.mark.parametrize(("ready", "shown"), [(2, None), (3, 3), (4, 4), (5, None)])
+def test_readiness_is_counted_over_the_organisation_and_neither_few_nor_nearly_all_are_shown(warehouse, ready, shown):
+    log = [next_level(person, quarter, 1) for person in PEOPLE[:ready] for quarter in (1, 2)]
+    # Two quarters, but one project and one stakeholder.
+    log += [next_level(PEOPLE[6], quarter, 1) | {"project": "one", "stakeholder": "one"} for quarter in (1, 2)]
+    take(warehouse, EVIDENCE, log)
+    review = {
+        "quarter": f"{Q2}",
+        "current_level": "senior",
+        "growth_signal": "clear",
+        "reviewed_at": "2025-06-20T00:00:00Z",
+    }
+    take(warehouse, GROWTH_REVIEWS, [{"person_key": person} | review for person in PEOPLE[:4]])
+    release_closed_quarters(warehouse, 5)
+    query = "select promotion_ready_people, clear_growth_people, level_recorded_people, people_band "
+    found = warehouse.sql(query + "from restricted.ov_organisation_releases order by quarter").fetchall()
+    assert found == [(None, None, None, "5-7"), (shown, 4, 4, "5-7")]
+
+
+# One person's own log
+
+
+def test_the_evidence_pack_shows_one_log_with_its_gaps_and_leaves_a_record(warehouse):
+    take(warehouse, EVIDENCE, [next_level(person, quarter, 1) for person in PEOPLE for quarter in (1, 2)])
+    pack = evidence_pack(warehouse, " Person-1 ", "2025-Q2")
+    assert pack.count("https://wiki.example/1") == 1
+    assert "- 2025-05-01 outcome (project 2, for stakeholder 2, at the next level): https://wiki.example/1" in pack
+    assert "- No evidence of technical quality." in pack
+    assert "- Nothing from April." in pack
+    assert "- All of it is from one project." in pack
+    access = "select person_key = person_key('person-1'), quarter from restricted.evidence_access"
+    assert warehouse.sql(access).fetchall() == [(True, Q2)]
+    with pytest.raises(PlumblineError, match="no evidence of this person in 2025-Q2"):
+        evidence_pack(warehouse, "person-99", "2025-Q2")
+    with pytest.raises(ConfigurationError, match="'2025-05' is no quarter; write it as 2026-Q2"):
+        evidence_pack(warehouse, "person-1", "2025-05")
+
+
+# The demo organisation
+
+
+def test_what_is_planted_in_the_demo_is_found_and_nothing_else(tmp_path):
+    source = DemoSource(kind="demo", sessions_per_day=10)
+    settings = load_settings(write_installation(tmp_path, source))
+    period = outcomes.Period(source.days)
+    with Warehouse(settings).connect() as connection:
+        load_reference(connection, settings.reference_dir)
+        for name, given in outcomes.outcomes(period, source.seed).items():
+            with transaction(connection):
+                batch = load(connection, TABLES[name], frame(TABLES[name], given), source="demo", origin="demo")
+            assert batch.quarantined == 0
+        notes = release_closed_quarters(connection, 5)
+        assert [note.split(" wait")[0] for note in notes] == ["assessments of the quarter from 2026-04-01"]
+        shown = connection.sql(
+            "select quarter, team, status, recent_evidence_band from restricted.ov_releases"
+        ).fetchall()
+        by_status = {
+            status: {(team, quarter.month) for quarter, team, each, _ in shown if each == status}
+            for status in ("suppressed", "carried_forward")
+        }
+        assert {team for team, _ in by_status["suppressed"]} >= {outcomes.UNANIMOUS_TEAM}
+        assert by_status["carried_forward"] == {(outcomes.CHANGED_TEAM, 1)}
+        late = {team for _, team, _, band in shown if band == "over_half"}
+        assert late == {outcomes.LATE_EVIDENCE_TEAM}
