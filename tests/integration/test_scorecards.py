@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import date
 
+import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from dbt_models import dbt, models
@@ -156,3 +158,17 @@ def test_a_month_of_fewer_cases_than_the_baseline_has_more_noise():
 def test_contracts_list_the_measures_that_the_models_offer(tmp_path):
     (compiled,) = dbt(tmp_path / "warehouse.duckdb", "compile", "--inline", "{{ offered_measures() | tojson }}")
     assert tuple(each["measure"] for each in json.loads(compiled.node.compiled_code)) == MEASURES
+
+
+@pytest.mark.parametrize("autocorrelation", [0, 0.3, 0.6])
+def test_limits_are_as_wide_as_the_covariances_of_the_baseline_demand(tmp_path, autocorrelation):
+    factor = f"{{{{ prediction_factor('k', 1, {autocorrelation}) }}}}"
+    (compiled,) = dbt(tmp_path / "warehouse.duckdb", "compile", "--inline", factor)
+    with duckdb.connect() as connection:
+        query = f"select k, {compiled.node.compiled_code} from range(4, 53) as numbers (k)"
+        found = connection.sql(query).fetchall()
+    for k, factor in found:
+        covariances = autocorrelation ** np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+        of_mean = covariances.mean()
+        expected_variance = (np.trace(covariances) - k * of_mean) / (k - 1)
+        assert float(factor) == pytest.approx((1 + of_mean) / expected_variance), k
