@@ -181,6 +181,9 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
     return (
         problems
         + _rotation_faults(folder / "rotations.csv", rows["rotations"].to_dicts(), set(parents), zones)
+        + _indicator_faults(
+            reference_file(folder, DEGRADATION_INDICATORS), rows["degradation_indicators"].to_dicts(), set(owned)
+        )
         + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
         + _kpi_faults(reference_file(folder, KPIS), rows["kpis"].to_dicts())
     )
@@ -208,6 +211,7 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
     return problems
 
 
+<<<<<<< HEAD
 def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
     """KPIs with two definitions at once, and pairs that no row defines."""
     problems = []
@@ -219,6 +223,18 @@ def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
         for other in kpis[:index]:
             if kpi["kpi"] == other["kpi"] and _overlap(kpi, other):
                 problems.append(f"{place}: {kpi['kpi']!r} has two definitions at once, see line {other['line']}")
+=======
+def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
+    """Unknown services, and indicators that two rows set for the same services."""
+    problems = []
+    lines: dict[tuple, int] = {}
+    for row in indicators:
+        place, indicator, service = f"{file} line {row['line']}", row["indicator"], row["service"] or None
+        if service and service not in services:
+            problems.append(f"{place}: service {service!r} is not in services.csv")
+        if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
+            problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
+>>>>>>> main
     return problems
 
 
