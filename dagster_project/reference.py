@@ -211,7 +211,6 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
     return problems
 
 
-<<<<<<< HEAD
 def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
     """KPIs with two definitions at once, and pairs that no row defines."""
     problems = []
@@ -223,7 +222,9 @@ def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
         for other in kpis[:index]:
             if kpi["kpi"] == other["kpi"] and _overlap(kpi, other):
                 problems.append(f"{place}: {kpi['kpi']!r} has two definitions at once, see line {other['line']}")
-=======
+    return problems
+
+
 def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
     """Unknown services, and indicators that two rows set for the same services."""
     problems = []
@@ -234,7 +235,6 @@ def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) ->
             problems.append(f"{place}: service {service!r} is not in services.csv")
         if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
             problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
->>>>>>> main
     return problems
 
 
