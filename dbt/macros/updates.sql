@@ -4,9 +4,13 @@
    requests; incremental models delete the touched rows, old and new, and insert them again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
-   the var definition_version, their checksum), nothing was removed from raw since, and services.csv is the same. #}
+   the var definition_version, their checksum), nothing was removed from raw since, and services.csv is the same. The
+   lead time of a pull request is that of all its changes, on whatever days they shipped, so that it has no updates. #}
 {% macro continues_last_build() %}
-    {% if target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version') %}
+    {% if
+        target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version')
+        or var('lead_time_unit') == 'pull_request'
+    %}
         {{ return(false) }}
     {% endif %}
     {% if not table_exists('meta', 'seen_batches') %}
@@ -35,7 +39,9 @@
         create or replace table meta.seen_services as select * from reference.services;
         create or replace table meta.seen_deployments as {{ watched_deployments() }};
         create or replace table meta.seen_bulk_imports as {{ watched_bulk_imports() }};
+        create or replace table meta.seen_observable_successes as {{ watched_observable_successes() }};
         create or replace table meta.seen_review_groups as {{ watched_review_groups() }};
+        create or replace table meta.seen_event_days as {{ watched_event_days() }};
     {% endif %}
 {% endmacro %}
 
@@ -59,8 +65,32 @@
     select deployment_key from {{ as_it_stands('int_deployment_contents') }} where is_bulk_import
 {% endmacro %}
 
+{% macro watched_observable_successes() %}
+    select * from {{ as_it_stands('int_observable_successes') }}
+{% endmacro %}
+
 {% macro watched_review_groups() %}
     select * from {{ as_it_stands('int_review_groups') }}
+{% endmacro %}
+
+{# What delivery tables count besides changes, each with the columns that name its day and what is taken from it. #}
+{% macro watched_events() %}
+    {{ return([
+        {'model': 'fct_deployments', 'day': 'deployed_on'},
+        {'model': 'fct_incidents', 'day': 'started_on'},
+        {'model': 'int_builds', 'day': 'built_on'},
+        {'model': 'web_vitals_daily', 'day': 'day'},
+    ]) }}
+{% endmacro %}
+
+{# A checksum of the events of each day, in any order: to keep them for comparison would cost as much as to count them. #}
+{% macro watched_event_days() %}
+    {% for watched in watched_events() -%}
+    select '{{ watched.model }}' as model, service, team, {{ watched.day }} as day, sum(hash(events)) as checksum
+    from {{ as_it_stands(watched.model) }} as events
+    group by service, team, {{ watched.day }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
 {% endmacro %}
 
 
