@@ -32,7 +32,9 @@ class Column:
     """One column.
 
     `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds 64 bits of the
-    MD5 of the source's own id or, where it has none, of the columns in `hash_of`.
+    MD5 of the source's own id or, where it has none, of the columns in `hash_of`; the event time is part of either
+    hash if it is one of these. `ignores_case`: an id in hexadecimal, of which the letters may come in either case.
+    `is_route`: what is stored is the template of a route (dagster_project/routes.py).
     """
 
     name: str
@@ -44,10 +46,22 @@ class Column:
     maximum: float | None = None
     person: bool = False
     hash_of: tuple[str, ...] = ()
+    ignores_case: bool = False
+    is_route: bool = False
 
     @property
     def duckdb_type(self) -> str:
         return DUCKDB_TYPES[self.type]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a landing row may bring beside the columns: only what `becomes` makes of it (column → SQL) is kept, and only
+    where the row leaves that column empty."""
+
+    name: str
+    description: str
+    becomes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class Table:
     """One canonical table.
 
     `key` is the natural key: a later row with the same key replaces the earlier one. `is_event` marks append-only
-    telemetry, to which the retention horizon applies.
+    telemetry, to which the retention horizon applies. `fields` may come in a landing row beside the columns.
     """
 
     name: str
@@ -73,10 +87,11 @@ class Table:
     event_time: str | None = None
     rules: tuple[Rule, ...] = ()
     is_event: bool = False
+    fields: tuple[Field, ...] = ()
     schema: str = field(default="raw", kw_only=True)
 
     def __post_init__(self) -> None:
-        names = [column.name for column in self.columns]
+        names = self.given_names
         unknown = {*self.key, *([self.event_time] if self.event_time else [])} - set(names)
         if unknown or len(names) != len(set(names)):
             raise ValueError(f"contract {self.name}: {sorted(unknown) or 'a column twice'}")
@@ -86,6 +101,16 @@ class Table:
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def given_names(self) -> list[str]:
+        """Names of all that a row may bring: columns, and fields of which columns are made."""
+        return [item.name for item in (*self.columns, *self.fields)]
+
+    @property
+    def timed_keys(self) -> tuple[str, ...]:
+        """Columns of the key that hash the event time: rows of different times never share their key."""
+        return tuple(name for name in self.key if self.event_time and self.event_time in self.column(name).hash_of)
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -384,7 +409,12 @@ OPERATIONAL_CHANGES = Table(
 DEVICE_CLASSES = ("desktop", "mobile", "tablet", "bot", "unknown")
 WEB_VITALS = ("LCP", "INP", "CLS", "FCP", "TTFB")
 SESSION_ID = Column("session_id", "hash", "Hash of the id of the browser session.")
-TRACE_ID = Column("trace_id", "hash", "Hash of the id of the trace that links a browser step to the API's request.")
+TRACE_ID = Column(
+    "trace_id",
+    "hash",
+    "Hash of the id of the trace that links a browser step to the API's request.",
+    ignores_case=True,
+)
 RELEASE = Column("release", "text", "The version, or the commit, that ran.")
 
 RUM_EVENTS = Table(
@@ -398,12 +428,11 @@ RUM_EVENTS = Table(
         Column(
             "event_id",
             "hash",
-            "Hash of the source's own id; without one, of what identifies the event.",
+            "Hash of the source's own id and the time; without an id, of what identifies the event.",
             hash_of=(
                 "service",
                 "session_id",
                 "page_view_id",
-                "route",
                 "event_type",
                 "metric_name",
                 "metric_id",
@@ -433,7 +462,7 @@ RUM_EVENTS = Table(
         Column("session_id", "hash", SESSION_ID.description, required=True),
         Column("page_view_id", "hash", "Hash of the id of the page view within it."),
         TRACE_ID,
-        Column("route", "text", "Route template, never a raw URL."),
+        Column("route", "text", "Route template; ids in a path are made one, the query string is cut.", is_route=True),
         RELEASE,
         Column("component", "text", "The widget or component that it is about."),
         Column("device_class", "text", "Device class.", allowed=DEVICE_CLASSES),
@@ -460,6 +489,22 @@ RUM_EVENTS = Table(
             "a vital needs metric_name and metric_value",
         ),
     ),
+    fields=(
+        Field(
+            "name",
+            "web-vitals `name`; the event is a vital then.",
+            {"metric_name": "name", "event_type": "case when name <> '' then 'vital' end"},
+        ),
+        Field("value", "web-vitals `value`.", {"metric_value": "value"}),
+        Field("id", "web-vitals `id`.", {"metric_id": "id"}),
+        Field("navigationType", "web-vitals `navigationType`.", {"navigation_type": "navigationType"}),
+        Field("url", "Address of the page; only its path, as a template, is kept.", {"route": "url"}),
+        Field(
+            "user_agent",
+            "User agent of the browser; only the device class is kept.",
+            {"device_class": "device_class(user_agent)"},
+        ),
+    ),
 )
 
 REQUESTS = Table(
@@ -473,12 +518,12 @@ REQUESTS = Table(
         Column(
             "request_id",
             "hash",
-            "Hash of the source's own id of the request or span; without one, of what identifies it.",
-            hash_of=("service", "trace_id", "session_id", "method", "route", "status", "occurred_at", "duration_ms"),
+            "Hash of the source's own id of the request or span and the time; without an id, of what identifies it.",
+            hash_of=("service", "trace_id", "session_id", "method", "status", "occurred_at", "duration_ms"),
         ),
         Column("service", "text", "The service, as named in services.csv.", required=True),
         Column("occurred_at", "timestamp", "When it came in.", required=True),
-        Column("route", "text", "Route template, never a raw path."),
+        Column("route", "text", "Route template; ids in a path are made one, the query string is cut.", is_route=True),
         Column(
             "method",
             "text",
@@ -539,7 +584,7 @@ PROCESS_SAMPLES = Table(
         Column(
             "sample_id",
             "hash",
-            "Hash of the source's own id; without one, of what identifies the observation.",
+            "Hash of the source's own id and the time; without an id, of what identifies the observation.",
             hash_of=("service", "process_id", "sample_kind", "occurred_at"),
         ),
         Column("service", "text", "The service, as named in services.csv.", required=True),
@@ -574,7 +619,7 @@ SYNTHETIC_CHECKS = Table(
         Column(
             "check_run_id",
             "hash",
-            "Hash of the source's own id of the run; without one, of what identifies it.",
+            "Hash of the source's own id of the run and the time; without an id, of what identifies it.",
             hash_of=("service", "check_name", "location", "occurred_at"),
         ),
         Column("service", "text", "The service, as named in services.csv.", required=True),
@@ -698,6 +743,27 @@ JOURNEYS = Table(
     ),
 )
 
+ROUTE_RULES = Table(
+    "route_rules",
+    "One route template that paths are matched with, in the order of the file, before the rules for ids.",
+    key=("service", "template"),
+    schema="reference",
+    columns=(
+        Column("service", "text", "The service whose routes it is for, as named in services.csv; empty: of all."),
+        Column(
+            "template",
+            "text",
+            "The template: `:name` stands for one segment of a path or the rest of one, a final `*` for any number of "
+            "them, such as `/products/:slug`, `/help/*`; without either it keeps a path such as `/404`.",
+            required=True,
+        ),
+    ),
+    rules=(
+        Rule("starts_with(template, '/')", "a template starts with /"),
+        Rule("position('*' in template) in (0, length(template))", "only the end of a template may be *"),
+    ),
+)
+
 PROFILES = Table(
     "profiles",
     "One variable that a profile sets, so that the figures are those that another tool reports.",
@@ -751,5 +817,13 @@ RAW_TABLES: tuple[Table, ...] = (
     PROCESS_SAMPLES,
     SYNTHETIC_CHECKS,
 )
-REFERENCE_TABLES: tuple[Table, ...] = (SERVICES, TEAMS, CORRECTIONS, JOURNEYS, PROFILES, DORA_BANDS)
+REFERENCE_TABLES: tuple[Table, ...] = (
+    SERVICES,
+    TEAMS,
+    CORRECTIONS,
+    JOURNEYS,
+    ROUTE_RULES,
+    PROFILES,
+    DORA_BANDS,
+)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}

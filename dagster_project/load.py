@@ -207,14 +207,13 @@ def checked_rows(
     Its columns are those of the table, NULL where a value broke the contract; `reason`, every way in which the row
     broke it; and for such rows `fields`, the row as JSON without those values.
     """
-    given = {name: str(type_) for name, type_, *_ in connection.sql(f"describe {query}").fetchall()}
+    given = _types(connection, query)
+    query = _filled(table, query, given)
+    given = _types(connection, query)
     names = [column.name for column in table.columns]
     typed = [_typed(column, given.get(column.name), source) for column in table.columns]
-    keyed = {
-        column.name: f"coalesce({column.name}, {_hash(*(_identity(table.column(part)) for part in column.hash_of))})"
-        for column in table.columns
-        if column.hash_of
-    }
+    keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
+    keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
     valid = {name: f"case when fault_{name} is null then {name} end" for name in names}
     faults = {column.name: _fault(column) for column in table.columns}
     rules = {_broken(rule, names): rule.message for rule in table.rules}
@@ -247,6 +246,28 @@ def checked_rows(
     """
 
 
+def _types(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    return {name: str(type_) for name, type_, *_ in connection.sql(f"describe {query}").fetchall()}
+
+
+def _filled(table: Table, query: str, given: dict[str, str]) -> str:
+    """The query with columns that its rows leave empty made of the fields that they bring in their place."""
+    made = {
+        column: expression
+        for field in table.fields
+        if field.name in given
+        for column, expression in field.becomes.items()
+    }
+    columns = [
+        f"coalesce(nullif(cast({column} as varchar), ''), cast({expression} as varchar)) as {column}"
+        if column in given
+        else f"{expression} as {column}"
+        for column, expression in made.items()
+    ]
+    columns += [column.name for column in table.columns if column.name in given and column.name not in made]
+    return f"select {', '.join(columns)} from ({query}) as input" if made else query
+
+
 def _shown(column: Column, is_key: bool) -> str:
     """What quarantine shows of a value: free text may be anything in a row that is broken or shifted, so nothing."""
     name = column.name
@@ -264,7 +285,8 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
     name = column.name
     default = _quoted(source) if name == "source" and source is not None else "null"
     if given is None:
-        return f"cast({default} as {column.duckdb_type}) as {name}, {default} is not null as given_{name}"
+        duckdb_type = "varchar" if column.hash_of else column.duckdb_type
+        return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
     text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
     is_given = f"{text} is not null"
@@ -274,8 +296,10 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
             value = f"case when {_is_structure(text)} then null else person_key({text}) end"
         case "text":
             value = text
+        case "hash" if column.hash_of:
+            value = text
         case "hash":
-            value = f"case when {text} is not null then {_hash(text)} end"
+            value = f"case when {text} is not null then {_hash(f'lower({text})' if column.ignores_case else text)} end"
         case "timestamp" if given in TIMESTAMPS:
             value = f"case when isfinite(input.{name}) then cast(input.{name} as timestamp) end"
         case "timestamp" if given == ZONED:
@@ -317,10 +341,17 @@ def _utc(zoned: str) -> str:
     return f"make_timestamp(epoch_us({zoned}))"
 
 
-def _hash(*expressions: str) -> str:
+def _hash(text: str) -> str:
     # 64 of MD5's 128 bits: stable over DuckDB versions, unlike hash(), and half the width to join on.
-    text = expressions[0] if len(expressions) == 1 else f"concat_ws(chr(31), {', '.join(expressions)})"
     return f"cast(md5_number({text}) >> 64 as ubigint)"
+
+
+def _key(table: Table, column: Column) -> str:
+    """The hash of an id of the source's own, together with the time; without one, of what identifies the row."""
+    parts = [_identity(table.column(part)) for part in column.hash_of]
+    own = [column.name, *(_identity(table.column(part)) for part in column.hash_of if part == table.event_time)]
+    texts = [f"concat_ws(chr(31), {', '.join(some)})" for some in (own, parts)]
+    return _hash(f"case when {column.name} is not null then {texts[0]} else {texts[1]} end")
 
 
 def _identity(column: Column) -> str:
@@ -434,6 +465,14 @@ def _remove_gone(connection, table: Table, source: str) -> int:
 
 
 def _upsert(connection, table: Table, batch: Batch, contested: bool) -> None:
+    if table.is_event and contested:
+        connection.execute(
+            f"insert into raw.replaced_events "
+            f"select distinct $1, $2, service, time_bucket(interval 15 minute, {table.event_time}) "
+            f"from {table.qualified_name} where rowid in "
+            "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)",
+            [batch.batch_id, table.name],
+        )
     connection.execute(
         f"delete from {table.qualified_name} where rowid in "
         "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)"

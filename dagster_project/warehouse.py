@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project import routes, user_agents
 from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.people import SALT_VARIABLE, people_of
@@ -31,6 +32,13 @@ create table if not exists raw.batches (
     rows_quarantined bigint not null,
     rows_removed bigint not null,
     check (rows_read = rows_loaded + rows_duplicate + rows_quarantined)
+);
+-- Where events were before a batch replaced them: an update makes these days anew, too.
+create table if not exists raw.replaced_events (
+    batch_id varchar not null,
+    table_name varchar not null,
+    service varchar not null,
+    from_time timestamp not null
 );
 create table if not exists raw.quarantine (
     batch_id varchar not null,
@@ -55,6 +63,11 @@ create table if not exists raw.landing_files (
     batch_id varchar not null,
     taken_at timestamp not null
 );
+create table if not exists raw.routes (
+    table_name varchar not null,
+    service varchar not null,
+    route varchar not null
+);
 create table if not exists raw.people_key (probe varchar not null);
 create table if not exists raw.source_state (
     source varchar not null,
@@ -73,7 +86,7 @@ def table_ddl(table: Table) -> str:
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping."""
+    """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping, functions."""
     for schema in ("raw", "reference"):
         connection.execute(f"create schema if not exists {schema}")
     for table in (*RAW_TABLES, *REFERENCE_TABLES):
@@ -83,6 +96,8 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
                 f"alter table {table.qualified_name} add column if not exists {column.name} {column.duckdb_type}"
             )
     connection.execute(BOOKKEEPING_DDL)
+    routes.use_in(connection)
+    user_agents.use_in(connection)
 
 
 def _check_people_key(connection: duckdb.DuckDBPyConnection) -> None:

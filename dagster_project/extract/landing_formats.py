@@ -63,7 +63,7 @@ class LandedFile:
 
     @property
     def columns(self) -> list[str]:
-        return [column.name for column in self.table.columns]
+        return self.table.given_names
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@
     create table if not exists reference.teams (team VARCHAR, parent VARCHAR, time_zone VARCHAR);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
     create table if not exists reference.journeys (journey VARCHAR, service VARCHAR, position BIGINT, step VARCHAR, step_kind VARCHAR, route VARCHAR, action VARCHAR, api_service VARCHAR, method VARCHAR);
+    create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
 {% endmacro %}

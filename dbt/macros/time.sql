@@ -11,6 +11,17 @@
 {%- endmacro %}
 
 
+{% macro epoch_microseconds(at) %}{{ adapter.dispatch('epoch_microseconds')(at) }}{% endmacro %}
+
+{% macro default__epoch_microseconds(at) -%}
+    epoch_us({{ at }})
+{%- endmacro %}
+
+{% macro spark__epoch_microseconds(at) -%}
+    unix_micros({{ at }})
+{%- endmacro %}
+
+
 {# Hours from one time to a later one; NULL where they are in the wrong order, since a negative span is no duration. #}
 {% macro span_hours(earlier, later) -%}
     case when {{ earlier }} <= {{ later }} then {{ hours_between(earlier, later) }} end

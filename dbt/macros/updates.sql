@@ -4,8 +4,13 @@
    requests; incremental models delete the touched rows, old and new, and insert them again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
+<<<<<<< HEAD
    the var definition_version, their checksum), nothing was removed from raw since, and services.csv is the same. The
    lead time of a pull request is that of all its changes, on whatever days they shipped, so that it has no updates. #}
+=======
+   the var definition_version, their checksum), nothing was removed from raw since, and services.csv and journeys.csv
+   are the same. #}
+>>>>>>> main
 {% macro continues_last_build() %}
     {% if
         target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version')
@@ -25,8 +30,10 @@
                 select 1 from raw.batches
                 where rows_removed > 0 and batch_id not in (select batch_id from meta.seen_batches)
             )
-            and not exists (select * from reference.services except select * from meta.seen_services)
-            and not exists (select * from meta.seen_services except select * from reference.services)
+            {%- for table in ['services', 'journeys'] %}
+            and not exists (select * from reference.{{ table }} except select * from meta.seen_{{ table }})
+            and not exists (select * from meta.seen_{{ table }} except select * from reference.{{ table }})
+            {%- endfor %}
     {% endset %}
     {{ return(run_query(query).rows[0][0]) }}
 {% endmacro %}
@@ -37,6 +44,8 @@
     {% if var('definition_version') and table_exists('raw', 'batches') %}
         create or replace table meta.seen_batches as select batch_id from raw.batches;
         create or replace table meta.seen_services as select * from reference.services;
+        create or replace table meta.seen_journeys as select * from reference.journeys;
+        create or replace table meta.seen_as_of as select as_of from {{ as_it_stands("int_as_of") }};
         create or replace table meta.seen_deployments as {{ watched_deployments() }};
         create or replace table meta.seen_bulk_imports as {{ watched_bulk_imports() }};
         create or replace table meta.seen_observable_successes as {{ watched_observable_successes() }};
@@ -129,15 +138,17 @@
 {%- endmacro %}
 
 
-{# An incremental model with these keys, whose rows a model of touched keys tells to make anew. Named as a dependency
-   only where dbt reads the project, since unit tests need not give what only an update reads. #}
+{# An incremental model with these keys, whose rows a model of touched keys tells to make anew: a list or, where the two
+   name them differently, a mapping from its own names to those of touched. Named as a dependency only where dbt reads
+   the project, since unit tests need not give what only an update reads. #}
 {% macro touched_rows(touched, keys) -%}
     {%- if not execute -%}
         {%- do ref(touched) -%}
     {%- endif -%}
+    {%- set touched_keys = keys if keys is mapping else dict(zip(keys, keys)) -%}
     {{ config(
-        materialized='incremental', incremental_strategy='touched', on_schema_change='fail', unique_key=keys,
-        meta={'touched': touched}
+        materialized='incremental', incremental_strategy='touched', on_schema_change='fail',
+        unique_key=touched_keys.keys() | list, meta={'touched': touched, 'touched_keys': touched_keys}
     ) }}
 {%- endmacro %}
 
@@ -154,8 +165,8 @@
     exists (
         select 1 from {{ as_it_stands(config.get('meta').touched) }} as touched
         where
-            {% for key in config.get('unique_key') -%}
-            touched.{{ key }} = {{ rows }}.{{ key }}{{ ' and ' if not loop.last }}
+            {% for key, touched_key in config.get('meta').touched_keys.items() -%}
+            touched.{{ touched_key }} = {{ rows }}.{{ key }}{{ ' and ' if not loop.last }}
             {%- endfor %}
     )
 {%- endmacro %}

@@ -1,9 +1,6 @@
 with reports as (
 
-    select
-        *,
-        -- Whole millionths, so that sums of weights are exact in any order.
-        cast(round(1000000 / sample_rate) as bigint) as weight
+    select *
     from {{ ref('stg_rum_events') }}
     where event_type = 'vital' and device_class <> 'bot'
 

@@ -34,7 +34,8 @@ renamed as (
         is_success,
         is_retry_visible,
         step,
-        coalesce(sample_rate, 1) as sample_rate,
+        -- Whole millionths of a session, so that sums of weights are exact in any order.
+        cast(round(1000000 / coalesce(sample_rate, 1)) as bigint) as weight,
 
         -- times
         occurred_at

@@ -1,0 +1,111 @@
+{{ touched_rows('int_restated_session_days', {'service': 'service', 'started_on': 'day'}) }}
+
+{%- set counts = [
+    'page_views', 'interactions', 'errors', 'lcp_page_views', 'good_lcp_page_views', 'poor_lcp_page_views'
+] -%}
+
+with activity as (
+
+    select
+        *,
+        lag(ended_at) over one_after_another as ended_before,
+        lag(day) over one_after_another as day_before,
+        count(*) over (partition by source, service, session_id, day) as slots
+    from {{ ref('int_session_activity') }}
+    where {{ near_restated_days('day', 1, 1) }}
+    window one_after_another as (partition by source, service, session_id order by started_at)
+
+),
+
+-- Who is active all day begins anew at midnight, so that no session reaches farther than into the next day.
+begun as (
+
+    select
+        *,
+        case
+            when {{ hours_between('ended_before', 'started_at') }} * 60 < {{ var('session_timeout_minutes') }}
+                and (
+                    day_before = day
+                    or lag(slots) over (partition by source, service, session_id order by started_at)
+                    < {{ slots_of_a_day() }}
+                )
+                then 0
+            else 1
+        end as begins
+    from activity
+
+),
+
+numbered as (
+
+    select
+        *,
+        sum(begins) over (
+            partition by source, service, session_id order by started_at rows unbounded preceding
+        ) as session_number
+    from begun
+
+),
+
+sessions as (
+
+    select
+        source,
+        service,
+        session_id,
+        min(started_at) as started_at,
+        max(ended_at) as ended_at,
+        min(first_page_view) as first_page_view,
+        min(route) as least_route,
+        min(release) as least_release,
+        min(device_class) as device_class,
+        min(country) as country,
+        max(is_authenticated) as is_authenticated,
+        max(weight) as weight,
+        {%- for count in counts %}
+        cast(sum({{ count }}) as bigint) as {{ count }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from numbered
+    group by source, service, session_id, session_number
+    -- Vitals alone are what a tab reports when it is closed long after: no session.
+    having sum(page_views + interactions + errors) > 0
+
+),
+
+placed as (
+
+    select
+        *,
+        {{ day_of('started_at') }} as started_on,
+        {{ hours_between('ended_at', 'as_of.as_of') }} * 60 >= {{ var('session_timeout_minutes') }} as is_closed
+    from sessions
+    cross join {{ ref('int_as_of') }} as as_of
+
+)
+
+select
+    placed.source,
+    placed.service,
+    placed.session_id,
+    placed.started_at,
+    placed.started_on,
+    placed.ended_at,
+    coalesce(placed.first_page_view.route, placed.least_route) as entry_route,
+    coalesce(placed.first_page_view.release, placed.least_release) as release,
+    placed.device_class,
+    placed.country,
+    placed.is_authenticated = 1 as is_authenticated,
+    placed.weight,
+    {%- for count in counts %}
+    placed.{{ count }},
+    {%- endfor %}
+    placed.is_closed,
+    case
+        when placed.is_closed and placed.page_views > 0 and placed.started_on >= starts.first_interacted_on
+            then placed.page_views = 1 and placed.interactions = 0
+    end as is_bounce,
+    placed.errors = 0 as is_error_free
+from placed
+left join {{ ref('int_interaction_starts') }} as starts
+    on placed.source = starts.source and placed.service = starts.service
+where {{ is_touched('placed') }}
