@@ -4,13 +4,9 @@
    requests; incremental models delete the touched rows, old and new, and insert them again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
-<<<<<<< HEAD
-   the var definition_version, their checksum), nothing was removed from raw since, and services.csv is the same. The
-   lead time of a pull request is that of all its changes, on whatever days they shipped, so that it has no updates. #}
-=======
    the var definition_version, their checksum), nothing was removed from raw since, and services.csv and journeys.csv
-   are the same. #}
->>>>>>> main
+   are the same. The lead time of a pull request is that of all its changes, on whatever days they shipped, so that it
+   has no updates. #}
 {% macro continues_last_build() %}
     {% if
         target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version')
@@ -98,8 +94,10 @@
     select '{{ watched.model }}' as model, service, team, {{ watched.day }} as day, sum(hash(events)) as checksum
     from {{ as_it_stands(watched.model) }} as events
     group by service, team, {{ watched.day }}
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {% if not loop.last -%}
+    union all
+    {% endif -%}
+    {% endfor %}
 {% endmacro %}
 
 
