@@ -24,22 +24,31 @@
 with periods as (
 
     select
-        delivery.*,
-        {% if by == 'service' -%}
+        *,
+        owner_name as {{ by }},
+        first_day as {{ period }}
+    from {{ ref('int_delivery') }}
+    where owner_kind = '{{ by }}' and period = '{{ period }}'
+
+),
+
+owned as (
+
+    select
+        periods.*
+        {%- if by == 'service' %},
         services.team,
-        services.component_kind,
-        {% endif -%}
-        delivery.owner_name as {{ by }},
-        delivery.first_day as {{ period }}
-    from {{ ref('int_delivery') }} as delivery
+        services.component_kind
+        {%- endif %}
+    from periods
     {%- if by == 'service' %}
     left join {{ ref('dim_services') }} as services
         on
-            delivery.owner_name = services.service
-            and delivery.last_day >= services.valid_from
-            and delivery.last_day < services.valid_to
+            periods.service = services.service
+            and periods.last_day >= services.valid_from
+            and periods.last_day < services.valid_to
     {%- endif %}
-    where delivery.owner_kind = '{{ by }}' and delivery.period = '{{ period }}'
+    where {{ is_touched('periods') }}
 
 ),
 
@@ -138,7 +147,7 @@ figures as (
         lead_time_{{ statistic }}_hours as reported_lead_time_hours,
         {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
         recovery_{{ statistic }}_hours as reported_recovery_hours
-    from periods
+    from owned
 
 )
 {%- if is_judged %},
@@ -251,6 +260,20 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {%- endmacro %}
 
 
+{# Keys of the periods that the days of services and teams lie in. #}
+{% macro periods_of(days) -%}
+    {%- for owner, period in delivery_groupings() -%}
+    select
+        '{{ owner }}' as owner_kind,
+        {{ owner }} as owner_name,
+        '{{ period }}' as period,
+        {{ period_start(period, 'day') }} as first_day
+    from {{ days }}
+    {{ 'union\n' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
 {# The events of a relation, each once for every period, of its service and of its team or of one of them, that it
    counts in; in an update only for those that are made anew. #}
 {% macro in_each_period(relation, day, owner=none) -%}
@@ -263,7 +286,7 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
         events.*
     from {{ relation }} as events
     {%- if is_incremental() %}
-    inner join {{ as_it_stands('int_touched_periods') }} as touched
+    inner join {{ as_it_stands(config.get('meta').touched) }} as touched
         on
             touched.owner_kind = '{{ kind }}'
             and touched.period = '{{ period }}'

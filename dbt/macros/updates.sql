@@ -42,11 +42,9 @@
         create or replace table meta.seen_services as select * from reference.services;
         create or replace table meta.seen_journeys as select * from reference.journeys;
         create or replace table meta.seen_as_of as select as_of from {{ as_it_stands("int_as_of") }};
-        create or replace table meta.seen_deployments as {{ watched_deployments() }};
-        create or replace table meta.seen_bulk_imports as {{ watched_bulk_imports() }};
-        create or replace table meta.seen_observable_successes as {{ watched_observable_successes() }};
-        create or replace table meta.seen_review_groups as {{ watched_review_groups() }};
-        create or replace table meta.seen_event_days as {{ watched_event_days() }};
+        {%- for name, rows in watched_rows().items() %}
+        create or replace table meta.seen_{{ name }} as select {{ rows.columns | join(', ') }} from {{ rows.relation }};
+        {%- endfor %}
     {% endif %}
 {% endmacro %}
 
@@ -59,51 +57,72 @@
     {{ return(run_query(query).rows[0][0] > 0) }}
 {% endmacro %}
 
-{# All that changes and pull requests take from a deployment; its place in the sequence may move without effect. #}
-{% macro watched_deployments() %}
-    select deployment_key, service, deployed_on, finished_at, commit_sha, is_first_on_record
-    from {{ as_it_stands('int_deployments') }}
-    where is_success
+{# What an update compares with the last build: of small models all that others take from them. A deployment's place in
+   the sequence may move without effect. #}
+{% macro watched_rows() %}
+    {{ return({
+        'deployments': {
+            'columns': ['deployment_key', 'service', 'deployed_on', 'finished_at', 'commit_sha', 'is_first_on_record'],
+            'relation': '(select * from ' ~ as_it_stands('int_deployments') ~ ' where is_success) as deployments'
+        },
+        'bulk_imports': {
+            'columns': ['deployment_key'],
+            'relation':
+                '(select * from ' ~ as_it_stands('int_deployment_contents') ~ ' where is_bulk_import) as bulk_imports'
+        },
+        'observable_successes': {
+            'columns': ['deployment_key', 'observable_success_at'],
+            'relation': as_it_stands('int_observable_successes')
+        },
+        'review_groups': {
+            'columns': ['source', 'repository', 'created_quarter', 'is_large'],
+            'relation': as_it_stands('int_review_groups')
+        },
+        'event_days': {
+            'columns': ['model', 'service', 'team', 'day', 'checksum'],
+            'relation': '(' ~ event_days() ~ ') as event_days'
+        }
+    }) }}
 {% endmacro %}
 
-{% macro watched_bulk_imports() %}
-    select deployment_key from {{ as_it_stands('int_deployment_contents') }} where is_bulk_import
+{% macro changed_since_last_build(name) -%}
+    {%- set rows = watched_rows()[name] -%}
+    {{ differences(rows.columns, rows.relation, 'meta.seen_' ~ name) }}
+{%- endmacro %}
+
+{# What delivery tables count besides changes. #}
+{% macro counted_events() %}
+    {{ return({
+        'fct_deployments': 'deployed_on',
+        'fct_incidents': 'started_on',
+        'int_builds': 'built_on',
+        'web_vitals_daily': 'day'
+    }) }}
 {% endmacro %}
 
-{% macro watched_observable_successes() %}
-    select * from {{ as_it_stands('int_observable_successes') }}
-{% endmacro %}
-
-{% macro watched_review_groups() %}
-    select * from {{ as_it_stands('int_review_groups') }}
-{% endmacro %}
-
-{# What delivery tables count besides changes, each with the columns that name its day and what is taken from it. #}
-{% macro watched_events() %}
-    {{ return([
-        {'model': 'fct_deployments', 'day': 'deployed_on'},
-        {'model': 'fct_incidents', 'day': 'started_on'},
-        {'model': 'int_builds', 'day': 'built_on'},
-        {'model': 'web_vitals_daily', 'day': 'day'},
-    ]) }}
-{% endmacro %}
-
-{# A checksum of the events of each day, in any order: to keep them for comparison would cost as much as to count them. #}
-{% macro watched_event_days() %}
-    {% for watched in watched_events() -%}
-    select '{{ watched.model }}' as model, service, team, {{ watched.day }} as day, sum(hash(events)) as checksum
-    from {{ as_it_stands(watched.model) }} as events
-    group by service, team, {{ watched.day }}
-    {% if not loop.last -%}
-    union all
-    {% endif -%}
-    {% endfor %}
-{% endmacro %}
+{# A checksum of each day's events, in any order: to keep the events for comparison would cost as much as to count them. #}
+{% macro event_days() -%}
+    {%- for model, day in counted_events().items() -%}
+    select '{{ model }}' as model, service, team, {{ day }} as day, sum(hash(events)) as checksum
+    from {{ as_it_stands(model) }} as events
+    group by service, team, {{ day }}
+    {{ 'union all ' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
 
 
-{# Rows of one query that are not in the other, either way round. #}
-{% macro differences(one, other) -%}
-    ({{ one }} except {{ other }}) union all ({{ other }} except {{ one }})
+{# Rows with these columns that only one of two relations has; neither has a row twice. #}
+{% macro differences(columns, one, other) -%}
+    (
+        select {{ columns | join(', ') }}
+        from (
+            select {{ columns | join(', ') }} from {{ one }}
+            union all
+            select {{ columns | join(', ') }} from {{ other }}
+        ) as both_sides
+        group by {{ columns | join(', ') }}
+        having count(*) = 1
+    )
 {%- endmacro %}
 
 
@@ -153,19 +172,17 @@
 {# The condition that such a model looks at a row: in an update only at the touched ones. #}
 {% macro is_touched(rows) -%}
     {%- if is_incremental() -%}
-        {{ exists_in_touched(rows) }}
+        {{ is_among_touched(rows) }}
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
 
-{% macro exists_in_touched(rows) -%}
-    exists (
-        select 1 from {{ as_it_stands(config.get('meta').touched) }} as touched
-        where
-            {% for key, touched_key in config.get('meta').touched_keys.items() -%}
-            touched.{{ touched_key }} = {{ rows }}.{{ key }}{{ ' and ' if not loop.last }}
-            {%- endfor %}
+{# Not a correlated subquery, which DuckDB would run over all rows before the join that finds few of them. #}
+{% macro is_among_touched(rows) -%}
+    {%- set keys = config.get('meta').touched_keys -%}
+    ({% for key in keys %}{{ rows }}.{{ key }}{{ ', ' if not loop.last }}{% endfor %}) in (
+        select {{ keys.values() | join(', ') }} from {{ as_it_stands(config.get('meta').touched) }}
     )
 {%- endmacro %}
 
@@ -174,7 +191,7 @@
 {% macro get_incremental_touched_sql(arguments) %}
     {% set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') %}
     delete from {{ arguments.target_relation }} as stored
-    where {{ exists_in_touched('stored') }};
+    where {{ is_among_touched('stored') }};
     insert into {{ arguments.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arguments.temp_relation }}
 {% endmacro %}

@@ -7,6 +7,21 @@ with changes as (
 
 ),
 
+{% if is_incremental() -%}
+-- Of all builds only those can count whose head lies between a merge and the commit that it was deployed with.
+spans as (
+
+    select
+        source,
+        repository,
+        min(mainline_position) as first_position,
+        max(deployed_position) as last_position
+    from changes
+    group by service, deployed_on, source, repository
+
+),
+
+{% endif -%}
 line_builds as (
 
     select
@@ -20,8 +35,19 @@ line_builds as (
             partition by source, repository, built_service
             order by finished_at, mainline_position, started_at
         ) as finish_sequence
-    from {{ ref('int_successful_builds') }}
-    where mainline_position is not null
+    from {{ ref('int_successful_builds') }} as builds
+    where
+        mainline_position is not null
+        {%- if is_incremental() %}
+        and exists (
+            select 1 from spans
+            where
+                builds.source = spans.source
+                and builds.repository is not distinct from spans.repository
+                and builds.mainline_position >= spans.first_position
+                and builds.mainline_position <= spans.last_position
+        )
+        {%- endif %}
 
 ),
 

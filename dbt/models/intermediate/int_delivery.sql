@@ -10,7 +10,7 @@
 {%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
 {%- set is_frequent = 'true' if var('frequency_counts_rollbacks_and_redeploys') else 'not is_rollback and not is_redeploy' -%}
 
-{{ touched_rows('int_touched_periods', keys) }}
+{{ touched_rows('int_touched_delivery', keys) }}
 
 with periods as (
 

@@ -6,13 +6,9 @@
 {%- if is_update() -%}
 with deployments as (
 
-    select deployment_key
-    from ({{ differences(watched_bulk_imports(), 'select * from meta.seen_bulk_imports') }}) as bulk_imports
+    select deployment_key from {{ changed_since_last_build('bulk_imports') }} as bulk_imports
     union
-    select deployment_key
-    from (
-        {{ differences(watched_observable_successes(), 'select * from meta.seen_observable_successes') }}
-    ) as observable_successes
+    select deployment_key from {{ changed_since_last_build('observable_successes') }} as observable_successes
 
 )
 

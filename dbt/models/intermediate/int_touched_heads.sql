@@ -18,23 +18,25 @@ with heads as (
 places as (
 
     select
-        source,
-        repository,
-        commit_sha,
-        mainline_position
-    from {{ ref('stg_changes') }}
-    where merge_commit_sha = commit_sha
-    union all
+        changes.source,
+        changes.repository,
+        changes.commit_sha,
+        changes.mainline_position
+    from {{ ref('stg_changes') }} as changes
+    inner join heads on changes.commit_sha = heads.commit_sha
+    where changes.merge_commit_sha = changes.commit_sha
+    union
     select
-        source,
-        repository,
-        commit_sha,
-        mainline_position
-    from {{ as_it_stands('int_successful_builds') }}
+        builds.source,
+        builds.repository,
+        builds.commit_sha,
+        builds.mainline_position
+    from {{ as_it_stands('int_successful_builds') }} as builds
+    inner join heads on builds.commit_sha = heads.commit_sha
 
 )
 
-select distinct
+select
     heads.commit_sha,
     places.source,
     places.repository,
