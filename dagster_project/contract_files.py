@@ -14,11 +14,12 @@ from dagster_project.contracts import (
     MAXIMUM_TEXT_LENGTH,
     RAW_TABLES,
     REFERENCE_TABLES,
+    TABLES,
     Column,
     Table,
 )
 from dagster_project.settings import PROJECT_DIR
-from dagster_project.warehouse import table_ddl
+from dagster_project.warehouse import SCHEMAS, table_ddl
 
 GENERATED = "Generated from dagster_project/contracts.py by `make contracts`; edit that."
 
@@ -39,12 +40,22 @@ def contract_files() -> dict[Path, str]:
         PROJECT_DIR / f"docs/contracts/{table.name}.schema.json": json.dumps(json_schema(table), indent=2) + "\n"
         for table in RAW_TABLES
     }
+    templates = {
+        PROJECT_DIR / f"docs/contracts/templates/{table.name}.csv": _header(table)
+        for table in (*RAW_TABLES, *REFERENCE_TABLES)
+    }
     return {
         PROJECT_DIR / "dbt/models/staging/_sources.yml": dbt_sources(),
         PROJECT_DIR / "dbt/macros/create_source_tables.sql": dbt_create_tables(),
         PROJECT_DIR / "docs/contracts/README.md": contracts_page(),
         **schemas,
+        **templates,
     }
+
+
+def _header(table: Table) -> str:
+    """The first line of a CSV file for the table."""
+    return ",".join(column.name for column in table.columns) + "\n"
 
 
 def write_contract_files() -> None:
@@ -54,9 +65,9 @@ def write_contract_files() -> None:
 
 
 def dbt_sources() -> str:
-    """dbt source YAML for the schemas raw and reference."""
+    """dbt source YAML for the schemas that are filled before dbt runs."""
 
-    def source(name: str, description: str, tables: tuple[Table, ...]) -> dict:
+    def source(name: str, description: str) -> dict:
         return {
             "name": name,
             "schema": name,
@@ -70,15 +81,21 @@ def dbt_sources() -> str:
                         for column in table.columns
                     ],
                 }
-                for table in tables
+                for table in TABLES.values()
+                if table.schema == name
             ],
         }
 
     content = {
         "version": 2,
         "sources": [
-            source("raw", "Canonical rows of every source, validated against their contract.", RAW_TABLES),
-            source("reference", "What the organisation states about itself.", REFERENCE_TABLES),
+            source("raw", "Canonical rows of every source, validated against their contract."),
+            source("reference", "What the organisation states about itself."),
+            source(
+                "restricted",
+                "Rows about one person each, and what the guard has decided on them. Never published; of these tables "
+                "models may read the releases alone, and whole groups of at least five of the others.",
+            ),
         ],
     }
     return f"# {GENERATED}\n" + yaml.safe_dump(content, sort_keys=False, width=118, allow_unicode=True)
@@ -86,8 +103,8 @@ def dbt_sources() -> str:
 
 def dbt_create_tables() -> str:
     """The macro that lets `dbt build` run before any extraction, on empty tables."""
-    statements = [f"create schema if not exists {schema}" for schema in ("raw", "reference")]
-    statements += [table_ddl(table) for table in (*RAW_TABLES, *REFERENCE_TABLES)]
+    statements = [f"create schema if not exists {schema}" for schema in SCHEMAS]
+    statements += [table_ddl(table) for table in TABLES.values()]
     body = "\n".join(f"    {statement};" for statement in statements)
     return f"{{# {GENERATED} #}}\n{{% macro create_source_tables() %}}\n{body}\n{{% endmacro %}}\n"
 
@@ -125,7 +142,9 @@ def contracts_page() -> str:
         "",
         "One folder a table under the landing location; NDJSON, CSV or Parquet. Times are ISO 8601, UTC where no",
         "offset is given. `source` defaults to the source's name. Unknown fields are ignored. A row that breaks its",
-        "contract goes to `raw.quarantine` with every reason.",
+        "contract goes to `raw.quarantine` with every reason. Tables of schema `restricted` are about single people:",
+        "they are never published, and `raw.quarantine` shows no field of them. [templates](templates) holds the",
+        "header of a CSV file for each table.",
     ]
     for table in (*RAW_TABLES, *REFERENCE_TABLES):
         lines += ["", f"## {table.qualified_name}", "", table.description, "", f"Key: `{', '.join(table.key)}`.", ""]

@@ -77,7 +77,8 @@ class Table:
     """One canonical table.
 
     `key` is the natural key: a later row with the same key replaces the earlier one. `is_event` marks append-only
-    telemetry, to which the retention horizon applies. `fields` may come in a landing row beside the columns.
+    telemetry, to which the retention horizon applies. Each row of schema `restricted` is about one person. `fields` may
+    come in a landing row beside the columns.
     """
 
     name: str
@@ -631,6 +632,306 @@ SYNTHETIC_CHECKS = Table(
     ),
 )
 
+OV_DIMENSIONS = (
+    "business_impact",
+    "operational_reliability",
+    "technical_quality",
+    "collaboration_leverage",
+    "growth_and_scope",
+)
+PERSON_KEY = Column("person_key", "text", "The person, as a keyed hash.", required=True, person=True)
+QUARTER = Column("quarter", "date", "First day of the quarter.", required=True)
+FIRST_DAY_OF_QUARTER = Rule("quarter = date_trunc('quarter', quarter)", "quarter is not the first day of a quarter")
+LINK = Column("link", "text", "Where to read it, a URL.")
+IS_LINK = Rule("link like '%://%'", "link is no URL")
+
+TEAM_MEMBERS = Table(
+    "team_members",
+    "One person's membership of a team, from when to when. A person is in one team at a time.",
+    key=("source", "person_key", "team", "valid_from"),
+    schema="restricted",
+    columns=(
+        SOURCE,
+        PERSON_KEY,
+        Column("team", "text", "The team, as named in teams.csv.", required=True),
+        Column("valid_from", "date", "First day in the team.", required=True),
+        Column("valid_to", "date", "First day after it; absent while it lasts."),
+        UPDATED_AT,
+    ),
+    rules=in_order("valid_from", "valid_to"),
+)
+
+ASSESSMENTS = Table(
+    "assessments",
+    "One score of one person in one dimension of the rubric, by one assessor role, for one quarter.",
+    key=("source", "person_key", "quarter", "dimension", "assessor_role"),
+    event_time="assessed_at",
+    schema="restricted",
+    columns=(
+        SOURCE,
+        PERSON_KEY,
+        QUARTER,
+        Column("dimension", "text", "Dimension of the rubric.", required=True, allowed=OV_DIMENSIONS),
+        Column("score", "integer", "Level of the rubric that the evidence shows.", required=True, minimum=1, maximum=5),
+        Column(
+            "assessor_role",
+            "text",
+            "Who assessed. The panel's score counts; without one the manager's; self and peer are never counted.",
+            required=True,
+            allowed=("self", "peer", "manager", "calibration_panel"),
+        ),
+        Column("assessor_group", "text", "The group that calibrates together, such as a department; names nobody."),
+        Column("evidence_links", "text", "URLs of the evidence, separated by spaces."),
+        Column("has_narrative", "boolean", "A written narrative goes with the score; the text itself is not taken."),
+        Column("assessed_at", "timestamp", "When.", required=True),
+        UPDATED_AT,
+    ),
+    rules=(
+        FIRST_DAY_OF_QUARTER,
+        Rule("evidence_links is not null", "a score without evidence"),
+        Rule("evidence_links like '%://%'", "evidence_links hold no URL"),
+        Rule("assessed_at >= quarter", "assessed_at is before the quarter"),
+    ),
+)
+
+EVIDENCE = Table(
+    "evidence",
+    "One entry of a person's evidence log, kept all year.",
+    key=("source", "evidence_id"),
+    event_time="occurred_at",
+    schema="restricted",
+    columns=(
+        SOURCE,
+        Column("evidence_id", "text", "The source's own id of the entry.", required=True),
+        PERSON_KEY,
+        Column("occurred_at", "timestamp", "When it happened.", required=True),
+        Column(
+            "evidence_kind",
+            "text",
+            "What it is.",
+            required=True,
+            allowed=("outcome", "incident", "decision", "peer_praise", "growth_moment"),
+        ),
+        Column("dimension", "text", "Dimension of the rubric that it speaks to.", required=True, allowed=OV_DIMENSIONS),
+        Column("project", "text", "The project."),
+        Column("stakeholder", "text", "Who had the benefit: a team, a role or a customer group, never a name."),
+        Column("is_next_level", "boolean", "It shows work at the level above the person's current one."),
+        Column("link", "text", "Where to read it, a URL.", required=True),
+        UPDATED_AT,
+    ),
+    rules=(IS_LINK,),
+)
+
+GROWTH_REVIEWS = Table(
+    "growth_reviews",
+    "One person's growth review of one quarter: current level and potential, each in a column of its own.",
+    key=("source", "person_key", "quarter"),
+    event_time="reviewed_at",
+    schema="restricted",
+    columns=(
+        SOURCE,
+        PERSON_KEY,
+        QUARTER,
+        Column("current_level", "text", "The level of the ladder that the person holds.", required=True),
+        Column(
+            "growth_signal",
+            "text",
+            "Potential: signs of growth in the quarter; says nothing about promotion.",
+            allowed=("none", "emerging", "clear"),
+        ),
+        Column("reviewed_at", "timestamp", "When.", required=True),
+        UPDATED_AT,
+    ),
+    rules=(FIRST_DAY_OF_QUARTER,),
+)
+
+SURVEY_RESPONSES = Table(
+    "survey_responses",
+    "One answer of one response to a pulse survey.",
+    key=("source", "response_id", "question"),
+    event_time="answered_at",
+    schema="restricted",
+    columns=(
+        SOURCE,
+        Column("response_id", "hash", "Hash of the source's own id of the response.", required=True),
+        Column("team", "text", "The team that the respondent named, as in teams.csv.", required=True),
+        Column("answered_at", "timestamp", "When.", required=True),
+        Column(
+            "question",
+            "text",
+            "What was asked.",
+            required=True,
+            allowed=("perceived_speed", "perceived_reliability", "psychological_safety", "sustainable_workload"),
+        ),
+        Column("answer", "integer", "Agreement, 5 the best for the team.", required=True, minimum=1, maximum=5),
+    ),
+)
+
+REVIEW_ACTIVITY = Table(
+    "review_activity",
+    "One review that a person gave to a pull request of somebody else.",
+    key=("source", "review_id"),
+    event_time="submitted_at",
+    schema="restricted",
+    columns=(
+        SOURCE,
+        Column("review_id", "text", "The source's own id.", required=True),
+        Column("repository", "text", "The repository.", required=True),
+        Column("pull_request_number", "integer", "The pull request.", required=True, minimum=1),
+        Column("reviewer_key", "text", "The reviewer, as a keyed hash.", person=True),
+        Column("submitted_at", "timestamp", "When.", required=True),
+        Column(
+            "verdict",
+            "text",
+            "What it ended with.",
+            required=True,
+            allowed=("approved", "changes_requested", "commented"),
+        ),
+        Column("comments", "integer", "Remarks made in it; 0: silent.", required=True, minimum=0),
+    ),
+)
+
+CALIBRATION_SESSIONS = Table(
+    "calibration_sessions",
+    "One calibration session, in which a group of assessors held its claims against the evidence.",
+    key=("source", "session_id"),
+    event_time="held_at",
+    columns=(
+        SOURCE,
+        Column("session_id", "text", "The source's own id.", required=True),
+        QUARTER,
+        Column("held_at", "timestamp", "When.", required=True),
+        Column("assessor_group", "text", "The group, as assessments name it.", required=True),
+        Column("claims_reviewed", "integer", "Claims that were looked at.", required=True, minimum=0),
+        Column("claims_challenged", "integer", "Those that somebody doubted.", required=True, minimum=0),
+        Column("claims_changed", "integer", "Those that were changed.", required=True, minimum=0),
+        Column("changes_with_evidence", "integer", "Changes for which the evidence was named.", minimum=0),
+        UPDATED_AT,
+    ),
+    rules=(
+        FIRST_DAY_OF_QUARTER,
+        Rule("claims_challenged <= claims_reviewed", "more claims challenged than reviewed"),
+        Rule("claims_changed <= claims_challenged", "more claims changed than challenged"),
+        Rule("changes_with_evidence <= claims_changed", "more changes with evidence than changes"),
+    ),
+)
+
+SUPPORT_TICKETS = Table(
+    "support_tickets",
+    "One ticket of a user to support.",
+    key=("source", "ticket_id"),
+    event_time="opened_at",
+    columns=(
+        SOURCE,
+        Column("ticket_id", "text", "The source's own id.", required=True),
+        Column("service", "text", "The service it is about, as named in services.csv.", required=True),
+        Column("opened_at", "timestamp", "When it was opened.", required=True),
+        Column("closed_at", "timestamp", "When it was closed; absent while open."),
+        Column("is_defect", "boolean", "A fault of the product rather than a question."),
+        UPDATED_AT,
+    ),
+    rules=in_order("opened_at", "closed_at"),
+)
+
+ACTIVE_USERS = Table(
+    "active_users",
+    "The distinct users of a service on one day.",
+    key=("source", "service", "day"),
+    columns=(
+        SOURCE,
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("day", "date", "The day.", required=True),
+        Column("users", "integer", "Distinct users.", required=True, minimum=0),
+        UPDATED_AT,
+    ),
+)
+
+CRITICAL_PATH_COVERAGE = Table(
+    "critical_path_coverage",
+    "One measurement of how much of a critical path's code its tests run.",
+    key=("source", "service", "critical_path", "measured_at"),
+    event_time="measured_at",
+    columns=(
+        SOURCE,
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("critical_path", "text", "Name of the path, such as a journey.", required=True),
+        Column("measured_at", "timestamp", "When.", required=True),
+        Column("lines_total", "integer", "Lines of code on the path.", required=True, minimum=0),
+        Column("lines_covered", "integer", "Those that a test ran.", required=True, minimum=0),
+    ),
+    rules=(Rule("lines_covered <= lines_total", "more lines covered than there are"),),
+)
+
+ESCAPED_DEFECTS = Table(
+    "escaped_defects",
+    "One defect that was found in production.",
+    key=("source", "defect_id"),
+    event_time="found_at",
+    columns=(
+        SOURCE,
+        Column("defect_id", "text", "The source's own id.", required=True),
+        Column("service", "text", "The service, as named in services.csv.", required=True),
+        Column("found_at", "timestamp", "When it was found.", required=True),
+        Column("version", "text", "The version that brought it, where known."),
+        Column("severity", "text", "Severity, sev1 the worst.", allowed=("sev1", "sev2", "sev3", "sev4", "sev5")),
+        UPDATED_AT,
+    ),
+)
+
+POST_INCIDENT_REVIEWS = Table(
+    "post_incident_reviews",
+    "One review of an incident.",
+    key=("source", "review_id"),
+    event_time="due_at",
+    columns=(
+        SOURCE,
+        Column("review_id", "text", "The source's own id.", required=True),
+        Column("incident_id", "text", "The incident.", required=True),
+        Column("due_at", "timestamp", "When it was to be done."),
+        Column("completed_at", "timestamp", "When it was done; absent until then."),
+        LINK,
+        UPDATED_AT,
+    ),
+    rules=(IS_LINK,),
+)
+
+POST_INCIDENT_ACTIONS = Table(
+    "post_incident_actions",
+    "One action that the review of an incident agreed on.",
+    key=("source", "action_id"),
+    event_time="agreed_at",
+    columns=(
+        SOURCE,
+        Column("action_id", "text", "The source's own id.", required=True),
+        Column("incident_id", "text", "The incident.", required=True),
+        Column("team", "text", "The team that took it on, as named in teams.csv."),
+        Column("agreed_at", "timestamp", "When it was agreed on.", required=True),
+        Column("due_on", "date", "The day by whose end it is to be done."),
+        Column("closed_at", "timestamp", "When it was done; absent until then."),
+        UPDATED_AT,
+    ),
+    rules=in_order("agreed_at", "closed_at"),
+)
+
+RETROSPECTIVES = Table(
+    "retrospectives",
+    "One retrospective of a team.",
+    key=("source", "retrospective_id"),
+    event_time="held_at",
+    columns=(
+        SOURCE,
+        Column("retrospective_id", "text", "The source's own id.", required=True),
+        Column("team", "text", "The team, as named in teams.csv.", required=True),
+        Column("held_at", "timestamp", "When.", required=True),
+        Column("people_invited", "integer", "How many were invited.", required=True, minimum=0),
+        Column("people_present", "integer", "How many took part.", required=True, minimum=0),
+        Column("actions_agreed", "integer", "Actions agreed on.", minimum=0),
+        Column("actions_done", "integer", "Those of the one before that were done.", minimum=0),
+        UPDATED_AT,
+    ),
+    rules=(Rule("people_present <= people_invited", "more people present than invited"),),
+)
+
 SERVICES = Table(
     "services",
     "One service and who owns it from when to when.",
@@ -743,6 +1044,93 @@ JOURNEYS = Table(
     ),
 )
 
+RUBRIC = Table(
+    "rubric",
+    "One level of one dimension of the rubric, from when to when; it changes on the first day of a quarter only.",
+    key=("dimension", "level", "valid_from"),
+    schema="reference",
+    columns=(
+        Column("dimension", "text", "The dimension.", required=True, allowed=OV_DIMENSIONS),
+        Column("level", "integer", "The level, as in scores.", required=True, minimum=1, maximum=5),
+        Column("descriptor", "text", "What the evidence of this level shows.", required=True),
+        Column("valid_from", "date", "First day of this wording; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+    ),
+    rules=(
+        *in_order("valid_from", "valid_to"),
+        *(
+            Rule(
+                f"{column} = date_trunc('quarter', {column})",
+                f"{column} lies within a quarter, and one quarter is judged by one wording; take a quarter's first day",
+            )
+            for column in ("valid_from", "valid_to")
+        ),
+    ),
+)
+
+OV_QUARTERS = Table(
+    "ov_quarters",
+    "One quarter whose assessments are closed, so that its aggregates are published, once and for good.",
+    key=("quarter",),
+    schema="reference",
+    columns=(
+        QUARTER,
+        Column("closed_at", "timestamp", "When they were closed; later assessments are not counted.", required=True),
+        Column("closed_by_role", "text", "Role, never a name, of who closed them.", required=True),
+    ),
+    rules=(
+        FIRST_DAY_OF_QUARTER,
+        Rule("closed_at >= quarter + interval 3 month", "closed_at lies before the end of the quarter"),
+    ),
+)
+
+DECISION_LOG = Table(
+    "decision_log",
+    "One decision that a metric informed.",
+    key=("decided_on", "metric", "decision"),
+    schema="reference",
+    columns=(
+        Column("decided_on", "date", "The day.", required=True),
+        Column("team", "text", "The team that it concerns, as named in teams.csv; empty: the organisation."),
+        Column("metric", "text", "The metric, as the scorecard names it.", required=True),
+        Column("decision", "text", "What was decided; names nobody.", required=True),
+        Column("decided_by_role", "text", "Role, never a name, of who decided.", required=True),
+        Column("link", "text", "Where to read it, a URL."),
+    ),
+    rules=(IS_LINK,),
+)
+
+AUDIT_ANSWERS = Table(
+    "audit_answers",
+    "One recorded answer to a question of the quarterly audit of the metrics.",
+    key=("quarter", "question", "team"),
+    schema="reference",
+    columns=(
+        QUARTER,
+        Column(
+            "question",
+            "text",
+            "The question: is a metric gamed; do they motivate the right behaviour; do they measure what the business "
+            "values; of a pilot team, is the rubric clearer, are reviews more actionable, did the metrics predict.",
+            required=True,
+            allowed=(
+                "gamed",
+                "motivates_right_behaviour",
+                "measures_business_value",
+                "rubric_clearer",
+                "reviews_more_actionable",
+                "metrics_predictive",
+            ),
+        ),
+        Column("team", "text", "The pilot team, as named in teams.csv; empty: the organisation."),
+        Column("answer", "text", "The answer.", required=True, allowed=("yes", "partly", "no")),
+        Column("why", "text", "The reason, with the evidence; names nobody.", required=True),
+        Column("answered_by_role", "text", "Role, never a name, of who answered.", required=True),
+        Column("answered_on", "date", "The day.", required=True),
+    ),
+    rules=(FIRST_DAY_OF_QUARTER,),
+)
+
 ROUTE_RULES = Table(
     "route_rules",
     "One route template that paths are matched with, in the order of the file, before the rules for ids.",
@@ -800,6 +1188,83 @@ DORA_BANDS = Table(
     rules=in_order("lowest", "highest"),
 )
 
+TEAM_CELL = (
+    QUARTER,
+    Column("dimension", "text", "Dimension of the rubric.", required=True, allowed=OV_DIMENSIONS),
+    Column("team", "text", "The team.", required=True),
+)
+IS_FROZEN = Column("is_frozen", "boolean", "It has been published, and never changes again.", required=True)
+
+OV_RELEASES = Table(
+    "ov_releases",
+    "One team, dimension and closed quarter, and what the guard lets be published of it.",
+    key=("quarter", "dimension", "team"),
+    schema="restricted",
+    columns=(
+        *TEAM_CELL,
+        Column(
+            "status",
+            "text",
+            "What became of it.",
+            required=True,
+            allowed=("published", "carried_forward", "suppressed", "in_teams_below"),
+        ),
+        Column("value_quarter", "date", "The quarter that the values are from."),
+        Column("mean_low", "number", "Least mean of the band."),
+        Column("mean_high", "number", "The mean from which on the next band begins; 5 belongs to the last one."),
+        Column("people_band", "text", "Assessed people.", allowed=("5-7", "8-11", "12+")),
+        Column(
+            "assessed_share_band", "text", "Assessed people / people in the team.", allowed=("<50%", "50-79%", "80%+")
+        ),
+        Column("refused_scores", "integer", "Scores refused for want of evidence; NULL where they are 1 or 2."),
+        Column("spread", "text", "Standard deviation, below 1 or not.", allowed=("narrow", "wide")),
+        Column(
+            "recent_evidence_band",
+            "text",
+            "Share of the evidence that is from the last month of the quarter.",
+            allowed=("under_a_third", "about_a_third", "over_half"),
+        ),
+        Column("possible_bands", "text", "Bands that the mean may have, for all that the row tells; NULL: any."),
+        IS_FROZEN,
+    ),
+)
+
+OV_RELEASE_MEMBERS = Table(
+    "ov_release_members",
+    "One person whose score went into a row of ov_releases.",
+    key=("quarter", "dimension", "team", "person_key"),
+    schema="restricted",
+    columns=(
+        *TEAM_CELL,
+        PERSON_KEY,
+        Column("score", "integer", "The score that counted.", required=True, minimum=1, maximum=5),
+    ),
+)
+
+OV_ORGANISATION_RELEASES = Table(
+    "ov_organisation_releases",
+    "One closed quarter, and what the guard lets be published of the organisation.",
+    key=("quarter",),
+    schema="restricted",
+    columns=(
+        QUARTER,
+        Column("people_band", "text", "People in teams on the last day.", allowed=("5-7", "8-11", "12+")),
+        Column("level_recorded_people", "integer", "Those whose current level is recorded."),
+        Column("clear_growth_people", "integer", "Those whose growth signal is clear."),
+        Column("promotion_ready_people", "integer", "Those whose evidence at the next level is broad enough."),
+        Column("evidence_entries", "integer", "Entries of evidence logs in the quarter."),
+        Column("last_month_evidence_rate", "number", "Share of them from the last month of the quarter."),
+        Column("assessor_groups", "integer", "Groups that assessed at least five people."),
+        Column(
+            "calibration_drift",
+            "text",
+            "Largest difference between the means of two such groups, in points.",
+            allowed=("under_half", "half_to_one", "over_one"),
+        ),
+        IS_FROZEN,
+    ),
+)
+
 RAW_TABLES: tuple[Table, ...] = (
     DEPLOYMENTS,
     DEPLOYMENT_STATUSES,
@@ -816,14 +1281,34 @@ RAW_TABLES: tuple[Table, ...] = (
     JOBS,
     PROCESS_SAMPLES,
     SYNTHETIC_CHECKS,
+    CALIBRATION_SESSIONS,
+    SUPPORT_TICKETS,
+    ACTIVE_USERS,
+    CRITICAL_PATH_COVERAGE,
+    ESCAPED_DEFECTS,
+    POST_INCIDENT_REVIEWS,
+    POST_INCIDENT_ACTIONS,
+    RETROSPECTIVES,
+    TEAM_MEMBERS,
+    ASSESSMENTS,
+    EVIDENCE,
+    GROWTH_REVIEWS,
+    SURVEY_RESPONSES,
+    REVIEW_ACTIVITY,
 )
 REFERENCE_TABLES: tuple[Table, ...] = (
     SERVICES,
     TEAMS,
     CORRECTIONS,
     JOURNEYS,
+    RUBRIC,
+    OV_QUARTERS,
+    DECISION_LOG,
+    AUDIT_ANSWERS,
     ROUTE_RULES,
     PROFILES,
     DORA_BANDS,
 )
-TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES)}
+# What the guard (dagster_project/guard) has decided. The models of OV read these and nothing else of schema restricted.
+RELEASED_TABLES: tuple[Table, ...] = (OV_RELEASES, OV_RELEASE_MEMBERS, OV_ORGANISATION_RELEASES)
+TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES, *RELEASED_TABLES)}

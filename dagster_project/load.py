@@ -190,7 +190,8 @@ def forget_sources(
             ).fetchone()
             batch = Batch(table.name, source, "no longer in plumbline.yaml", 0, 0, 0, 0, removed)
             _record(connection, batch)
-        connection.execute("delete from raw.quarantine where source = ?", [source])
+        for schema in ("raw", "restricted"):
+            connection.execute(f"delete from {schema}.quarantine where source = ?", [source])
         connection.execute("delete from raw.source_state where source = ?", [source])
     return gone
 
@@ -493,11 +494,15 @@ def _nameless(place: str) -> str:
 
 
 def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequence[Rejected]) -> None:
-    """Replace what the origin had in quarantine: rows by place, reasons and fields, the rest by fingerprint."""
-    connection.execute(
-        "delete from raw.quarantine where table_name = ? and source = ? and origin = ?",
-        [table.name, batch.source, batch.origin],
-    )
+    """Replace what the origin had in quarantine: rows by place, reasons and fields, the rest by fingerprint.
+
+    The fields of a row about a person stay in schema `restricted`.
+    """
+    for schema in ("raw", "restricted"):
+        connection.execute(
+            f"delete from {schema}.quarantine where table_name = ? and source = ? and origin = ?",
+            [table.name, batch.source, batch.origin],
+        )
     shown = ", ".join(f"'{name}': {name}" for name in table.key)
     conflicts = " ".join(f"when '{verdict}' then {_quoted(reason)}" for verdict, reason in CONFLICTS.items())
     # In a transaction that is still open, rows are numbered from 2^55 or so.
@@ -521,11 +526,13 @@ def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequen
     names = ("place", "reason", "fields", "bytes", "checksum")
     types = (pl.String, pl.String, pl.String, pl.Int64, pl.String)
     connection.register("items", pl.DataFrame(items, dict(zip(names, types, strict=True)), orient="row").to_arrow())
-    connection.execute(
-        f"insert into raw.quarantine (batch_id, source, origin, table_name, {', '.join(names)}, quarantined_at) "
-        "select ?, ?, ?, ?, *, now()::timestamp from items",
-        [batch.batch_id, batch.source, batch.origin, table.name],
-    )
+    kept_in = {table.schema: "*", "raw": "* replace (null as fields)" if table.schema == "restricted" else "*"}
+    for schema, values in kept_in.items():
+        connection.execute(
+            f"insert into {schema}.quarantine (batch_id, source, origin, table_name, {', '.join(names)}, "
+            f"quarantined_at) select ?, ?, ?, ?, {values}, now()::timestamp from items",
+            [batch.batch_id, batch.source, batch.origin, table.name],
+        )
     connection.unregister("items")
 
 

@@ -11,15 +11,24 @@ from zoneinfo import available_timezones
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import DORA_BANDS, PROFILES, REFERENCE_TABLES, SERVICES, TEAMS, Table
+from dagster_project.contracts import (
+    DORA_BANDS,
+    OV_DIMENSIONS,
+    PROFILES,
+    REFERENCE_TABLES,
+    RUBRIC,
+    SERVICES,
+    TEAMS,
+    Table,
+)
 from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
 from dagster_project.settings import PROJECT_DIR
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
-# Facts about the world rather than about one organisation: a folder without the file has the one shipped here.
-SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name}
+# Facts about the world, or a first proposal: a folder without the file has the one shipped here.
+SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, RUBRIC.name}
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
@@ -155,4 +164,23 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
             ):
                 problems.append(f"{place}: {service['service']!r} has two owners at once, see line {other['line']}")
         owned.setdefault(service["service"], []).append(service)
+    return problems + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
+
+
+def _gaps_of_the_rubric(file: Path, wordings: list[dict]) -> list[str]:
+    """Levels without exactly one descriptor on a day on which the rubric changes."""
+    days = sorted({wording[end] or "" for wording in wordings for end in ("valid_from", "valid_to")})
+    problems = []
+    for dimension in OV_DIMENSIONS if wordings else ():
+        for level in map(str, range(1, 6)):
+            own = [each for each in wordings if (each["dimension"], each["level"]) == (dimension, level)]
+            for day in days:
+                valid = [each for each in own if (each["valid_from"] or "") <= day < (each["valid_to"] or "9999")]
+                if len(valid) != 1:
+                    found = (
+                        f"lines {', '.join(str(each['line']) for each in valid)} say it" if valid else "no line says it"
+                    )
+                    when = f" on {day}" if day else " at first"
+                    problems.append(f"{file}: {dimension} level {level} needs one descriptor{when}; {found}")
+                    break
     return problems

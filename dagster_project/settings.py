@@ -160,7 +160,7 @@ class DemoSource(Strict):
     kind: Literal["demo"]
     seed: int = Field(default=7, ge=0)
     days: int = Field(default=273, ge=120, le=1500)
-    sessions_per_day: int = Field(default=220, ge=10)
+    sessions_per_day: int = Field(default=450, ge=10)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from dagster_project import routes, user_agents
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
+from dagster_project.contracts import RELEASED_TABLES, TABLES, Table
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.people import SALT_VARIABLE, people_of
 from dagster_project.settings import Settings
@@ -52,6 +52,13 @@ create table if not exists raw.quarantine (
     checksum varchar,
     quarantined_at timestamp not null
 );
+create table if not exists restricted.quarantine as from raw.quarantine limit 0;
+create table if not exists restricted.evidence_access (
+    person_key varchar not null,
+    quarter date not null,
+    reader varchar not null,
+    read_at timestamp not null
+);
 create table if not exists raw.landing_files (
     location varchar not null,
     name varchar not null,
@@ -76,20 +83,22 @@ create table if not exists raw.source_state (
 );
 """
 
+SCHEMAS = ("raw", "reference", "restricted")
+
 
 def table_ddl(table: Table) -> str:
-    """`create table if not exists` for one contract; raw tables add when and by which batch a row was loaded."""
+    """`create table if not exists` for one contract; loaded tables add when and by which batch a row was loaded."""
     columns = [f"{column.name} {column.duckdb_type}" for column in table.columns]
-    if table.schema == "raw":
+    if table.schema != "reference" and table not in RELEASED_TABLES:
         columns += ["loaded_at TIMESTAMP", "batch_id VARCHAR"]
     return f"create table if not exists {table.qualified_name} ({', '.join(columns)})"
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping, functions."""
-    for schema in ("raw", "reference"):
+    for schema in SCHEMAS:
         connection.execute(f"create schema if not exists {schema}")
-    for table in (*RAW_TABLES, *REFERENCE_TABLES):
+    for table in TABLES.values():
         connection.execute(table_ddl(table))
         for column in table.columns:
             connection.execute(

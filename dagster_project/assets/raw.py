@@ -1,4 +1,4 @@
-"""Sources → schema raw, reference folder → schema reference."""
+"""Sources → schemas raw and restricted, reference folder → schema reference."""
 
 import logging
 from collections import defaultdict
@@ -14,7 +14,7 @@ from dagster import (
     multi_asset,
 )
 
-from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, Table
+from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES, TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract import demo, git, landing
 from dagster_project.installation import Installation, stage
@@ -59,7 +59,7 @@ def raw(installation: Installation):
         for table in RAW_TABLES:
             (stored,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
             yield MaterializeResult(
-                asset_key=AssetKey(["raw", table.name]),
+                asset_key=AssetKey([table.schema, table.name]),
                 metadata={"rows_stored": stored} | _totals(batches[table.name]),
             )
 
@@ -71,9 +71,9 @@ def _extract(source: Source, settings: Settings, connection: duckdb.DuckDBPyConn
         raise Failure(str(error), allow_retries=False) from error
     for batch in batches:
         log.info(
-            "%s → raw.%s: %s read = %s loaded + %s duplicate + %s quarantined%s",
+            "%s → %s: %s read = %s loaded + %s duplicate + %s quarantined%s",
             batch.origin,
-            batch.table,
+            TABLES[batch.table].qualified_name,
             f"{batch.read:,}",
             f"{batch.loaded:,}",
             f"{batch.duplicate:,}",

@@ -281,13 +281,15 @@ def _known_columns(file: LandedFile, names: list[str]) -> list[str]:
     """The names that the table has. Raises UnreadableError if there is none of them, or one stands there twice."""
     known = [name for name in names if name in file.columns]
     if not known:
-        raise UnreadableError(f"it names none of the columns of raw.{file.table.name}: {', '.join(file.columns)}")
+        raise UnreadableError(f"it names none of the columns of {file.table.qualified_name}: {', '.join(file.columns)}")
     if twice := [name for name in known if known.count(name) > 1]:
         raise UnreadableError(f"it names the column {twice[0]} twice")
     if unknown := sorted(set(names) - set(known)):
         # A name of other characters may be anything, in a file whose header is missing even a person.
         shown = [name if re.fullmatch(r"\w{1,63}", name) else WITHHELD for name in unknown]
-        log.warning("%s: columns ignored, since raw.%s has none: %s", file.origin, file.table.name, ", ".join(shown))
+        log.warning(
+            "%s: columns ignored, since %s has none: %s", file.origin, file.table.qualified_name, ", ".join(shown)
+        )
     return known
 
 

@@ -2,6 +2,7 @@
 {% macro create_source_tables() %}
     create schema if not exists raw;
     create schema if not exists reference;
+    create schema if not exists restricted;
     create table if not exists raw.deployments (source VARCHAR, deployment_id VARCHAR, service VARCHAR, environment VARCHAR, status VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP, commit_sha VARCHAR, version VARCHAR, commit_relation VARCHAR, is_rollback BOOLEAN, is_hotfix BOOLEAN, repairs_deployment_id VARCHAR, trigger VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.deployment_statuses (source VARCHAR, deployment_id VARCHAR, status VARCHAR, occurred_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.changes (source VARCHAR, commit_sha VARCHAR, repository VARCHAR, authored_at TIMESTAMP, committed_at TIMESTAMP, merged_at TIMESTAMP, merge_commit_sha VARCHAR, mainline_position BIGINT, is_merge BOOLEAN, pull_request_number BIGINT, author_key VARCHAR, change_type VARCHAR, is_revert BOOLEAN, reverts_commit_sha VARCHAR, files_changed BIGINT, lines_added BIGINT, lines_deleted BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
@@ -17,11 +18,32 @@
     create table if not exists raw.jobs (source VARCHAR, job_id UBIGINT, service VARCHAR, queue VARCHAR, job_name VARCHAR, enqueued_at TIMESTAMP, started_at TIMESTAMP, finished_at TIMESTAMP, status VARCHAR, attempts BIGINT, release VARCHAR, trace_id UBIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.process_samples (source VARCHAR, sample_id UBIGINT, service VARCHAR, process_id UBIGINT, occurred_at TIMESTAMP, sample_kind VARCHAR, is_cold_start BOOLEAN, startup_ms DOUBLE, uptime_seconds DOUBLE, rss_bytes BIGINT, heap_used_bytes BIGINT, event_loop_delay_p99_ms DOUBLE, release VARCHAR, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.synthetic_checks (source VARCHAR, check_run_id UBIGINT, service VARCHAR, check_name VARCHAR, location VARCHAR, occurred_at TIMESTAMP, is_success BOOLEAN, duration_ms DOUBLE, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.calibration_sessions (source VARCHAR, session_id VARCHAR, quarter DATE, held_at TIMESTAMP, assessor_group VARCHAR, claims_reviewed BIGINT, claims_challenged BIGINT, claims_changed BIGINT, changes_with_evidence BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.support_tickets (source VARCHAR, ticket_id VARCHAR, service VARCHAR, opened_at TIMESTAMP, closed_at TIMESTAMP, is_defect BOOLEAN, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.active_users (source VARCHAR, service VARCHAR, day DATE, users BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.critical_path_coverage (source VARCHAR, service VARCHAR, critical_path VARCHAR, measured_at TIMESTAMP, lines_total BIGINT, lines_covered BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.escaped_defects (source VARCHAR, defect_id VARCHAR, service VARCHAR, found_at TIMESTAMP, version VARCHAR, severity VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.post_incident_reviews (source VARCHAR, review_id VARCHAR, incident_id VARCHAR, due_at TIMESTAMP, completed_at TIMESTAMP, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.post_incident_actions (source VARCHAR, action_id VARCHAR, incident_id VARCHAR, team VARCHAR, agreed_at TIMESTAMP, due_on DATE, closed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.retrospectives (source VARCHAR, retrospective_id VARCHAR, team VARCHAR, held_at TIMESTAMP, people_invited BIGINT, people_present BIGINT, actions_agreed BIGINT, actions_done BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.team_members (source VARCHAR, person_key VARCHAR, team VARCHAR, valid_from DATE, valid_to DATE, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.assessments (source VARCHAR, person_key VARCHAR, quarter DATE, dimension VARCHAR, score BIGINT, assessor_role VARCHAR, assessor_group VARCHAR, evidence_links VARCHAR, has_narrative BOOLEAN, assessed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.evidence (source VARCHAR, evidence_id VARCHAR, person_key VARCHAR, occurred_at TIMESTAMP, evidence_kind VARCHAR, dimension VARCHAR, project VARCHAR, stakeholder VARCHAR, is_next_level BOOLEAN, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.growth_reviews (source VARCHAR, person_key VARCHAR, quarter DATE, current_level VARCHAR, growth_signal VARCHAR, reviewed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.survey_responses (source VARCHAR, response_id UBIGINT, team VARCHAR, answered_at TIMESTAMP, question VARCHAR, answer BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists restricted.review_activity (source VARCHAR, review_id VARCHAR, repository VARCHAR, pull_request_number BIGINT, reviewer_key VARCHAR, submitted_at TIMESTAMP, verdict VARCHAR, comments BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists reference.services (service VARCHAR, team VARCHAR, component_kind VARCHAR, repository VARCHAR, paths VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.teams (team VARCHAR, parent VARCHAR, time_zone VARCHAR);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
     create table if not exists reference.journeys (journey VARCHAR, service VARCHAR, position BIGINT, step VARCHAR, step_kind VARCHAR, route VARCHAR, action VARCHAR, api_service VARCHAR, method VARCHAR);
+    create table if not exists reference.rubric (dimension VARCHAR, level BIGINT, descriptor VARCHAR, valid_from DATE, valid_to DATE);
+    create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
+    create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
+    create table if not exists reference.audit_answers (quarter DATE, question VARCHAR, team VARCHAR, answer VARCHAR, why VARCHAR, answered_by_role VARCHAR, answered_on DATE);
     create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);
+    create table if not exists restricted.ov_releases (quarter DATE, dimension VARCHAR, team VARCHAR, status VARCHAR, value_quarter DATE, mean_low DOUBLE, mean_high DOUBLE, people_band VARCHAR, assessed_share_band VARCHAR, refused_scores BIGINT, spread VARCHAR, recent_evidence_band VARCHAR, possible_bands VARCHAR, is_frozen BOOLEAN);
+    create table if not exists restricted.ov_release_members (quarter DATE, dimension VARCHAR, team VARCHAR, person_key VARCHAR, score BIGINT);
+    create table if not exists restricted.ov_organisation_releases (quarter DATE, people_band VARCHAR, level_recorded_people BIGINT, clear_growth_people BIGINT, promotion_ready_people BIGINT, evidence_entries BIGINT, last_month_evidence_rate DOUBLE, assessor_groups BIGINT, calibration_drift VARCHAR, is_frozen BOOLEAN);
 {% endmacro %}

@@ -250,8 +250,9 @@ def test_no_person_of_any_row_good_or_bad_stands_anywhere_but_in_the_landing_fil
         assert quarantined > 20
         assert read - quarantined > 6
         # The file may hold texts packed, and so is asked as well.
-        tables = [*(table.name for table in RAW_TABLES), "quarantine", "batches", "landing_files", "source_state"]
-        stored = "".join(str(connection.sql(f"from raw.{table}").fetchall()) for table in tables)
+        tables = [table.qualified_name for table in RAW_TABLES]
+        tables += [f"raw.{name}" for name in ("quarantine", "batches", "landing_files", "source_state")]
+        stored = "".join(str(connection.sql(f"from {table}").fetchall()) for table in tables)
         assert SHOWN in stored
         assert persons_in(stored) == []
     assert persons_in(in_files(settings.data_dir)) == []

@@ -8,6 +8,8 @@ from dagster_project.contracts import RAW_TABLES, REFERENCE_TABLES
 from dagster_project.definitions import defs
 from dagster_project.settings import EXPECTATIONS_DIR
 
+GROUPS = {"raw", "reference", "restricted", "staging", "intermediate", "marts", "published"}
+
 
 @pytest.fixture
 def installation(settings, monkeypatch):
@@ -25,7 +27,9 @@ def test_every_asset_says_what_it_is_and_who_owns_it(graph):
         node = graph.get(key)
         assert node.description, key
         assert node.owners, key
-        assert node.group_name in {"raw", "reference", "staging", "intermediate", "marts", "published"}, key
+        assert node.group_name in {"raw", "reference", "restricted", "staging", "intermediate", "marts", "published"}, (
+            key
+        )
         assert node.kinds, key
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +17,10 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, RAW_TABLES, SERVICES, TEAMS, Table, Type
+from dagster_project.contracts import CORRECTIONS, JOURNEYS, SERVICES, TABLES, TEAMS, Table, Type
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import organisation, records
+from dagster_project.extract.demo import backend, experience, organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
-from dagster_project.extract.demo.experience import FRONT_ENDS, rum_events
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
 from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
@@ -48,19 +47,18 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
     stored = connection.execute("select state from raw.source_state where source = ?", [source.name]).fetchone()
     if stored == (state,):
         return []
-    frames = generate(source)
     with transaction(connection):
         batches = [
             load(
                 connection,
-                table,
-                frames[table.name],
+                TABLES[name],
+                frame,
                 source=source.name,
                 origin=source.name,
                 mirror=True,
                 retention_days=settings.retention_days,
             )
-            for table in RAW_TABLES
+            for name, frame in generate(source).items()
         ]
         connection.execute("delete from raw.source_state where source = ?", [source.name])
         connection.execute("insert into raw.source_state values (?, ?, now()::timestamp)", [source.name, state])
@@ -68,7 +66,7 @@ def extract(source: DemoSource, settings: Settings, connection: duckdb.DuckDBPyC
 
 
 def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
-    """Table name → its rows, for every raw table; people in the clear."""
+    """Table name → its rows, for each table that the demo fills; people in the clear."""
     period = Period(source.days)
     deliveries = {service.name: Delivery(service, period, source.seed) for service in organisation.SERVICES}
     rows: dict[str, list[Row]] = {
@@ -87,11 +85,26 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
     rows["operational_changes"] = operational_changes(
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
-    releases = {front_end.service: deliveries[front_end.service].releases() for front_end in FRONT_ENDS}
-    measured = Period(min(source.days, MEASURED_DAYS))
-    rows["rum_events"] = rum_events(releases, measured, source.sessions_per_day, np.random.default_rng(source.seed))
-    rows["synthetic_checks"] = synthetic_checks(deliveries.values(), measured, np.random.default_rng(source.seed))
-    return {table.name: _frame(table, rows.get(table.name, [])) for table in RAW_TABLES}
+    rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
+    return {name: _frame(TABLES[name], each) for name, each in rows.items()}
+
+
+def _telemetry(deliveries: dict[str, Delivery], measured: Period, source: DemoSource) -> dict[str, pl.DataFrame]:
+    """The event tables; each draws from a stream of its own."""
+    kinds = {service.name: service.component_kind for service in organisation.SERVICES}
+    releases = {service: delivery.releases() for service, delivery in deliveries.items()}
+    servers = {service: shipped for service, shipped in releases.items() if kinds[service] != "frontend"}
+    seeds = np.random.SeedSequence(source.seed).spawn(6)
+    for_browsing, for_checks, for_requests, for_jobs, for_processes, for_the_way = map(np.random.default_rng, seeds)
+    browsing = experience.browsing(releases, measured, source.sessions_per_day, for_browsing)
+    checks = synthetic_checks(deliveries.values(), measured, for_checks)
+    return {
+        "rum_events": experience.as_received(browsing, measured, for_the_way),
+        "requests": backend.requests(browsing, checks, servers, measured, source.sessions_per_day, for_requests),
+        "jobs": backend.jobs(browsing, servers, measured, source.sessions_per_day, for_jobs),
+        "process_samples": backend.process_samples(servers, measured, for_processes),
+        "synthetic_checks": checks,
+    }
 
 
 def write_installation(folder: Path, source: DemoSource) -> Path:
@@ -121,6 +134,7 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, CORRECTIONS, list(_corrections(source)))
+    _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
@@ -152,7 +166,7 @@ def _corrections(source: DemoSource) -> Iterator[tuple]:
     )
 
 
-def _write_csv(folder: Path, table: Table, rows: list[tuple]) -> None:
+def _write_csv(folder: Path, table: Table, rows: Iterable[tuple]) -> None:
     with (folder / f"{table.name}.csv").open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(column.name for column in table.columns)

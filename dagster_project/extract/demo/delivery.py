@@ -12,10 +12,11 @@ from random import Random
 from typing import Any
 
 from dagster_project.extract.demo.organisation import (
-    BAD_RELEASE,
+    PLANTED,
     WORKING_HOURS_PER_DAY,
     Period,
     Service,
+    Truth,
     WorkingTime,
     commit_sha,
 )
@@ -31,6 +32,8 @@ REDEPLOY_RATE = 0.05
 DEPLOYMENT_TAKES = timedelta(minutes=8)
 # Enough for a build that has to be repeated.
 RUSH_BEFORE_DEPLOYMENT = timedelta(minutes=35)
+# The effect of the last deployment, too, is seen for a day.
+QUIET_END = timedelta(hours=30)
 CHANGE_TYPES = {"feat": 34, "fix": 26, "chore": 14, "refactor": 10, "test": 6, "docs": 4, "perf": 2, None: 4}
 SERVER_REPAIRS = ("rollback", "rollback", "hotfix", "hotfix", "mitigated")
 REPAIRS = {
@@ -115,6 +118,9 @@ class Delivery:
         self.deployments: list[Deployment] = []
         self.failures: list[Failure] = []
         self._attempts: Counter[str] = Counter()
+        self.truths = [truth for truth in PLANTED.values() if truth.service == service.name and truth.verdict]
+        # Each with its deployment and what that replaced.
+        self._planted: dict[Truth, tuple[Deployment, Merge]] = {}
         self._running: dict[str, Merge] = {}
         self._furthest: dict[str, int] = {}
         self._commits = 0
@@ -231,27 +237,31 @@ class Delivery:
 
     def _deploy_to_production(self) -> None:
         self._deploy("production", self.trunk[0], self.period.start + timedelta(minutes=30), "manual")
+        begins = {truth.begins: truth for truth in self.truths}
+        ends = {truth.ends: truth for truth in self.truths if truth.repair}
         free_at = self.period.start
-        for at in self._planned():
-            if at < free_at:
-                continue
-            if self.service.name == BAD_RELEASE.service and at == BAD_RELEASE.begins:
-                free_at = self._plant_bad_release()
-            else:
+        for at in sorted([*self._planned(), *begins, *ends]):
+            if at in begins:
+                self._plant(begins[at])
+            elif at in ends:
+                self._repair(ends[at])
+            elif at >= free_at:
                 free_at = self._release(at)
 
     def _planned(self) -> list[datetime]:
+        """When somebody wants to deploy; around a planted deployment nobody does, so that its effect stands alone."""
         planned = []
         hours = 0.0
         while hours < self.time.hours:
             pace = self.service.pace_at(hours / self.time.hours)
             hours += self.random.gammavariate(3.0, 1 / 3.0) * WORKING_HOURS_PER_DAY / pace.deployments_per_day
             planned.append(self.time.moment(hours))
-        if self.service.name == BAD_RELEASE.service:
-            quiet_from = BAD_RELEASE.begins - timedelta(days=1)
-            planned = [at for at in planned if not quiet_from <= at <= BAD_RELEASE.ends]
-            planned.append(BAD_RELEASE.begins)
-        return sorted(at for at in planned if at < self.period.end - timedelta(hours=6))
+        quiet = [(truth.begins - timedelta(days=1), truth.ends) for truth in self.truths if truth.repair]
+        return [
+            at
+            for at in planned
+            if at < self.period.end - QUIET_END and not any(since <= at <= until for since, until in quiet)
+        ]
 
     def _release(self, at: datetime) -> datetime:
         """Deploy the newest green commit, with whatever follows from it. Returns when the next one may begin."""
@@ -265,7 +275,7 @@ class Delivery:
             self._deploy("production", newest, at, "push", status=status)
             at += timedelta(minutes=self.random.randint(20, 60))
         deployment = self._deploy("production", newest, at, "push")
-        if self.random.random() < CAUSES_INCIDENT_RATE and at < self.period.end - timedelta(days=1):
+        if self.random.random() < CAUSES_INCIDENT_RATE:
             return self._fail(deployment, replaced=running)
         return at
 
@@ -290,11 +300,21 @@ class Delivery:
         hotfix = self._deploy("production", self._newest_green(at), at, "manual", is_hotfix=True)
         hotfix.repairs = repairs
 
-    def _plant_bad_release(self) -> datetime:
-        self._rush(BAD_RELEASE.begins - RUSH_BEFORE_DEPLOYMENT, "feat")
-        self._deploy("production", self._newest_green(BAD_RELEASE.begins), BAD_RELEASE.begins, "push")
-        self._hotfix(BAD_RELEASE.ends)
-        return BAD_RELEASE.ends
+    def _plant(self, truth: Truth) -> None:
+        replaced = self._running["production"]
+        self._rush(truth.begins - RUSH_BEFORE_DEPLOYMENT, "feat")
+        deployment = self._deploy("production", self._newest_green(truth.begins), truth.begins, "push")
+        self._planted[truth] = deployment, replaced
+
+    def _repair(self, truth: Truth) -> None:
+        deployment, replaced = self._planted[truth]
+        if truth.repair == "hotfix":
+            self._hotfix(truth.ends, repairs=deployment)
+        else:
+            self._deploy("production", replaced, truth.ends, "manual", is_rollback=True)
+        if truth.is_noticed:
+            began_at = truth.begins + timedelta(minutes=4)
+            self.failures.append(Failure(deployment, began_at, truth.ends, truth.repair))
 
     def _deploy_to_staging(self) -> None:
         """Every green commit goes to staging at once."""

@@ -10,7 +10,13 @@ import numpy as np
 import polars as pl
 
 from dagster_project.extract.demo.delivery import Deployment
-from dagster_project.extract.demo.organisation import BAD_RELEASE, Period
+from dagster_project.extract.demo.organisation import (
+    BAD_RELEASE,
+    BROKEN_STEP,
+    PAYMENTS,
+    WHITE_SCREEN,
+    Period,
+)
 
 DAY_MS = 86_400_000
 # Sessions are 30 minutes of inactivity apart.
@@ -18,12 +24,16 @@ LONGEST_DWELL_MS = 20 * 60_000
 
 # Device class → (share of sessions, median LCP, median INP in ms, addition to the bounce probability).
 DEVICES = {
-    "desktop": (0.44, 1500.0, 70.0, -0.03),
-    "mobile": (0.48, 2100.0, 130.0, 0.03),
+    "desktop": (0.43, 1500.0, 70.0, -0.03),
+    "mobile": (0.46, 2100.0, 130.0, 0.03),
     "tablet": (0.06, 1900.0, 110.0, 0.0),
+    "bot": (0.03, 1200.0, 50.0, 0.6),
     "unknown": (0.02, 1900.0, 110.0, 0.0),
 }
-NAVIGATION_TYPES = {"navigate": 0.86, "reload": 0.06, "back-forward": 0.05, "prerender": 0.03}
+SYNTHETIC_RATE = 0.02
+COUNTRIES = {"DE": 0.36, "US": 0.24, "GB": 0.13, "FR": 0.12, "PT": 0.09, "PL": 0.04, None: 0.02}
+RESTORED = "back-forward-cache"
+NAVIGATION_TYPES = {"navigate": 0.81, "reload": 0.06, "back-forward": 0.05, RESTORED: 0.05, "prerender": 0.03}
 ACCESSIBILITY_RULES = ("button-name", "color-contrast", "image-alt", "label")
 
 # Browsers without LCP, CLS and INP.
@@ -37,22 +47,34 @@ ACCESSIBILITY_PASS_RATE = 0.94
 # Share of measurements of a metric that were reported before, with a lower value.
 EARLIER_REPORTS = {"LCP": 0.04, "CLS": 0.12, "INP": 0.1}
 
-BAD_BOUNCE_PROBABILITY = 0.62
+BAD_BOUNCE_PROBABILITY = 0.7
 BAD_LCP_FACTOR = 1.8
+BAD_ERROR_RATE = 0.16
 
-# Share of the shoppers at a step of the checkout who go on to the next.
+# What a shopper does at each page of the checkout, and the share of them who go on to the next page.
 CHECKOUT_STEPS = ("cart", "shipping", "payment", "confirmation")
 GOES_ON_RATES = (0.78, 0.86, 0.92)
+BROKEN_GOES_ON_RATE = 0.08
+PAY = "pay"
 DECLINED_RATE = 0.3
+# Of those who pay in the end: the first attempt fails, mostly where they see it.
+RETRY_RATE = 0.04
+RETRY_VISIBLE_RATE = 0.8
+
+# On their way to the warehouse: events that a beacon brings twice, and sessions whose clock is wrong.
+REPEATED_RATE = 0.002
+SKEWED_RATE = 0.004
+LARGEST_SKEW_MS = 3 * 3_600_000
 
 
 @dataclass(frozen=True)
 class Route:
-    """`entries` is its weight among first pages; `slowness` multiplies LCP."""
+    """`entries` is its weight among first pages; `slowness` multiplies LCP; the first component holds that paint."""
 
     template: str
     entries: float
     bounce: float
+    components: tuple[str, ...]
     slowness: float = 1.0
 
 
@@ -60,15 +82,17 @@ class Route:
 class FrontEnd:
     """`share` of all sessions; `weekend` traffic relative to a weekday; traffic peaks at `busiest_hour` UTC.
 
-    With `is_checkout` a session walks the routes in order, one step of the checkout each.
+    `flags` are on in a share of the sessions. With `is_checkout` a session walks the routes in order.
     """
 
     service: str
     share: float
     weekend: float
     busiest_hour: float
+    signed_in: float
     routes: tuple[Route, ...]
     actions: tuple[str, ...]
+    flags: tuple[tuple[str, float], ...]
     is_checkout: bool = False
 
 
@@ -78,47 +102,66 @@ FRONT_ENDS = (
         share=0.65,
         weekend=1.1,
         busiest_hour=18.0,
+        signed_in=0.25,
         routes=(
-            Route(BAD_RELEASE.route, 0.6, 0.32, 1.15),
-            Route("/", 0.2, 0.30),
-            Route("/collections/:name", 0.13, 0.33),
-            Route("/search", 0.07, 0.28, 0.9),
+            Route(BAD_RELEASE.route, 0.6, 0.32, (BAD_RELEASE.component, "price-box", "reviews"), 1.15),
+            Route("/", 0.2, 0.30, ("hero", "recommendations")),
+            Route("/collections/:name", 0.13, 0.33, ("product-grid", "filter-bar")),
+            Route("/search", 0.07, 0.28, ("search-results", "filter-bar"), 0.9),
         ),
         actions=("add-to-cart", "open-gallery", "filter", "sort", "search"),
+        flags=(("lazy-images", 0.5), ("price-badges", 0.3)),
     ),
     FrontEnd(
-        "checkout-ui",
+        BROKEN_STEP.service,
         share=0.2,
         weekend=1.1,
         busiest_hour=19.0,
+        signed_in=0.55,
         routes=(
-            Route("/cart", 1.0, 0.27),
-            Route("/checkout/shipping", 0.0, 0.0),
-            Route("/checkout/payment", 0.0, 0.0, 1.1),
-            Route("/checkout/confirmation", 0.0, 0.0, 0.9),
+            Route("/cart", 1.0, 0.27, ("cart-items", "voucher-form")),
+            Route(BROKEN_STEP.route, 0.0, 0.0, ("address-form", "delivery-options")),
+            Route("/checkout/payment", 0.0, 0.0, ("payment-form", "order-summary"), 1.1),
+            Route("/checkout/confirmation", 0.0, 0.0, ("order-summary",), 0.9),
         ),
         actions=("change-quantity", "enter-address", "choose-delivery", "enter-voucher"),
+        flags=(("new-checkout", 0.5),),
         is_checkout=True,
     ),
     FrontEnd(
-        "dashboard",
+        WHITE_SCREEN.service,
         share=0.15,
         weekend=0.25,
         busiest_hour=15.0,
+        signed_in=0.96,
         routes=(
-            Route("/overview", 0.6, 0.26, 1.2),
-            Route("/orders/:id", 0.25, 0.29),
-            Route("/reports/:report", 0.15, 0.30, 1.3),
+            Route("/overview", 0.6, 0.26, ("sales-chart", "alerts-list"), 1.2),
+            Route("/orders/:id", 0.25, 0.29, ("order-details", "shipment-form")),
+            Route("/reports/:report", 0.15, 0.30, ("report-table",), 1.3),
         ),
-        actions=("filter", "export", "sort", "open-order"),
+        actions=("filter", "export", "sort", "ship-order"),
+        flags=(("fast-search", 0.4),),
     ),
 )
 
+# Rows of journeys.csv: journey, service, position, step, step_kind, route, action, api_service, method.
+JOURNEYS = (
+    ("checkout", BROKEN_STEP.service, 1, "cart", "page_view", "/cart", None, None, None),
+    ("checkout", BROKEN_STEP.service, 2, "shipping", "page_view", BROKEN_STEP.route, None, None, None),
+    ("checkout", BROKEN_STEP.service, 3, "payment", "page_view", "/checkout/payment", None, None, None),
+    ("checkout", BROKEN_STEP.service, 4, "pay", "action", None, PAY, None, None),
+    ("checkout", BROKEN_STEP.service, 5, "payment written", "api_write", PAYMENTS, None, "payments-api", "POST"),
+    ("checkout", BROKEN_STEP.service, 6, "confirmation", "page_view", "/checkout/confirmation", None, None, None),
+    ("ship an order", WHITE_SCREEN.service, 1, "overview", "page_view", "/overview", None, None, None),
+    ("ship an order", WHITE_SCREEN.service, 2, "order", "page_view", "/orders/:id", None, None, None),
+    ("ship an order", WHITE_SCREEN.service, 3, "ship", "action", None, "ship-order", None, None),
+)
 
-def rum_events(
+
+def browsing(
     releases: dict[str, list[Deployment]], period: Period, sessions_per_day: int, random: np.random.Generator
 ) -> pl.DataFrame:
-    """RUM events of all front ends in time order, as columns of the contract.
+    """What happened in the browsers of all front ends, in time order, as columns of rum_events.
 
     releases: successful production deployments of each front end, oldest first; a session runs the version that was
         live when it began.
@@ -128,12 +171,24 @@ def rum_events(
         for front_end in FRONT_ENDS
     ]
     return (
-        pl.concat(frames)
+        pl.concat(frames, how="diagonal")
         .filter(pl.col("occurred_at") < period.end)
         .sort("occurred_at", maintain_order=True)
         .with_row_index("event_id")
         .with_columns(pl.col("event_id").cast(pl.String), pl.lit(1.0).alias("sample_rate"))
     )
+
+
+def as_received(events: pl.DataFrame, period: Period, random: np.random.Generator) -> pl.DataFrame:
+    """The events as they reach the warehouse: some twice, and those of some sessions by a clock that is wrong."""
+    sessions = events.select(pl.col("session_id").unique(maintain_order=True))
+    skew = random.integers(-LARGEST_SKEW_MS, LARGEST_SKEW_MS, sessions.height)
+    sessions = sessions.with_columns(skew_ms=skew).filter(random.random(sessions.height) < SKEWED_RATE)
+    received = events.join(sessions, on="session_id", how="left", maintain_order="left").with_columns(
+        pl.col("occurred_at") + pl.duration(milliseconds=pl.col("skew_ms").fill_null(0))
+    )
+    received = received.filter(pl.col("occurred_at").is_between(period.start, period.end, closed="left"))
+    return pl.concat([received, received.filter(random.random(received.height) < REPEATED_RATE)])
 
 
 class _Sessions:
@@ -168,6 +223,8 @@ class _Sessions:
         self.session_start = np.sort(
             np.repeat(days, sessions_of_day) * DAY_MS + hour * 3_600_000 + random.integers(0, 3_600_000, hour.size)
         )
+        if self.front_end.service == WHITE_SCREEN.service:
+            self.session_start = self.session_start[~self._live(WHITE_SCREEN.begins, WHITE_SCREEN.ends)]
         size = self.session_start.size
 
         shares, self.device_lcp, self.device_inp, bounces_more = (
@@ -177,12 +234,21 @@ class _Sessions:
         self.session_route = random.choice(len(routes), size, p=[route.entries for route in routes])
         live_from = np.array([self._milliseconds(release.finished_at) for release in self.releases])
         self.session_release = np.maximum(np.searchsorted(live_from, self.session_start, side="right") - 1, 0)
-        self.session_is_bad = np.array(
-            [
-                self.front_end.service == BAD_RELEASE.service and release.finished_at == BAD_RELEASE.begins
-                for release in self.releases
-            ]
-        )[self.session_release]
+        is_bad = self.front_end.service == BAD_RELEASE.service
+        self.session_is_bad = is_bad & self._live(BAD_RELEASE.begins, BAD_RELEASE.ends)
+        self.session_is_signed_in = random.random(size) < self.front_end.signed_in
+        self.session_is_synthetic = random.random(size) < SYNTHETIC_RATE
+        self.session_country = random.choice(len(COUNTRIES), size, p=list(COUNTRIES.values()))
+        flags = [(pl.lit(flag), pl.Series(random.random(size) < share)) for flag, share in self.front_end.flags]
+        self.session_flags = pl.select(
+            pl.concat_str(
+                [
+                    pl.concat_str(flag, pl.when(is_on).then(pl.lit("=on")).otherwise(pl.lit("=off")))
+                    for flag, is_on in flags
+                ],
+                separator=";",
+            )
+        ).to_series()
 
         bounce = np.array([route.bounce for route in routes])[self.session_route]
         bounce[self.session_is_bad & self._is_bad_route(self.session_route)] = BAD_BOUNCE_PROBABILITY
@@ -193,7 +259,10 @@ class _Sessions:
         random = self.random
         size = self.session_start.size
         if self.front_end.is_checkout:
-            goes_on = np.column_stack([random.random(size) < rate for rate in GOES_ON_RATES])
+            rates = np.tile(GOES_ON_RATES, (size, 1))
+            broken = self._live(BROKEN_STEP.begins, BROKEN_STEP.ends)
+            rates[broken, CHECKOUT_STEPS.index(BROKEN_STEP.step)] = BROKEN_GOES_ON_RATE
+            goes_on = random.random(rates.shape) < rates
             views = 1 + np.cumprod(goes_on, axis=1).sum(axis=1)
         else:
             views = np.minimum(random.geometric(0.45, size), 12)
@@ -216,6 +285,8 @@ class _Sessions:
         self.view_is_load = (self.view_position == 0) | (random.random(self.view_session.size) < HARD_LOAD_RATE)
         shares = list(NAVIGATION_TYPES.values())
         self.view_navigation = random.choice(len(shares), self.view_session.size, p=shares)
+        # Only a page that was seen before can be restored.
+        self.view_navigation[self.view_position == 0] %= list(NAVIGATION_TYPES).index(RESTORED)
 
         interactions = random.poisson(INTERACTIONS_PER_VIEW, self.view_session.size)
         is_only_view = (views == 1)[self.view_session]
@@ -224,7 +295,8 @@ class _Sessions:
 
     def events(self) -> pl.DataFrame:
         random, loads, changes = self.random, np.flatnonzero(self.view_is_load), np.flatnonzero(~self.view_is_load)
-        erroneous = np.flatnonzero(random.random(self.view_session.size) < ERROR_RATE)
+        error_rate = np.where(self._is_bad(np.arange(self.view_session.size)), BAD_ERROR_RATE, ERROR_RATE)
+        erroneous = np.flatnonzero(random.random(self.view_session.size) < error_rate)
         checked = loads[random.random(loads.size) < ACCESSIBILITY_CHECK_RATE]
         active = np.repeat(np.arange(self.view_session.size), self.view_interactions)
         frames = [
@@ -232,15 +304,27 @@ class _Sessions:
             self._emit("route_change", changes, 0.0, is_success=random.random(changes.size) > FAILED_ROUTE_CHANGE_RATE),
             *self._vitals(loads),
             self._emit(
-                "interaction", active, self._within(active), step=random.choice(self.front_end.actions, active.size)
+                "interaction",
+                active,
+                self._within(active),
+                step=random.choice(self.front_end.actions, active.size),
+                component=self._some_component(active),
             ),
-            self._emit("error", erroneous, self._within(erroneous)),
+            self._emit(
+                "error",
+                erroneous,
+                self._within(erroneous),
+                component=self._component(
+                    erroneous, np.where(self._is_bad(erroneous), 0, random.integers(0, 12, erroneous.size))
+                ),
+            ),
             self._emit(
                 "accessibility_check",
                 checked,
                 self._within(checked),
                 step=random.choice(ACCESSIBILITY_RULES, checked.size),
                 is_success=random.random(checked.size) < ACCESSIBILITY_PASS_RATE,
+                component=self._some_component(checked),
             ),
         ]
         if self.front_end.is_checkout:
@@ -251,28 +335,33 @@ class _Sessions:
             .with_columns(
                 pl.lit(self.front_end.service).alias("service"),
                 (pl.lit(self.period.start) + pl.duration(milliseconds="at")).alias("occurred_at"),
+                # A vital or an error belongs to no call of an API.
+                trace_id=pl.when(pl.col("event_type").is_in(("page_view", "route_change", "payment"))).then("trace_id"),
             )
             .drop("view", "at")
         )
 
     def _views(self) -> pl.DataFrame:
         session = pl.Series(self.view_session)
+        names = pl.select(pl.format(f"{self.front_end.service}-{{}}", pl.arange(self.session_start.size))).to_series()
         return pl.DataFrame(
             {
-                "session_id": session,
+                "session_id": names.gather(session),
                 "position": self.view_position,
                 "route": pl.Series([route.template for route in self.front_end.routes]).gather(self.view_route),
                 "release": pl.Series([each.version for each in self.releases]).gather(self.session_release[session]),
                 "device_class": pl.Series(list(DEVICES)).gather(self.session_device[session]),
+                "country": pl.Series(list(COUNTRIES)).gather(self.session_country[session]),
+                "is_authenticated": self.session_is_signed_in[session],
+                "is_synthetic": self.session_is_synthetic[session],
+                "feature_flags": self.session_flags.gather(session),
                 "navigation_type": pl.Series(list(NAVIGATION_TYPES)).gather(self.view_navigation),
                 "is_load": self.view_is_load,
             }
         ).select(
-            pl.format(f"{self.front_end.service}-{{}}", "session_id").alias("session_id"),
-            pl.format(f"{self.front_end.service}-{{}}-{{}}", "session_id", "position").alias("page_view_id"),
-            "route",
-            "release",
-            "device_class",
+            pl.all().exclude("position", "is_load", "navigation_type"),
+            pl.format("{}-{}", "session_id", "position").alias("page_view_id"),
+            pl.format("{}-{}-trace", "session_id", "position").alias("trace_id"),
             pl.when("is_load").then("navigation_type"),
         )
 
@@ -289,10 +378,13 @@ class _Sessions:
         session, route = self.view_session[loads], self.view_route[loads]
         device = self.session_device[session]
         slowness = np.array([each.slowness for each in self.front_end.routes])[route]
-        slowness[self.session_is_bad[session] & self._is_bad_route(route)] *= BAD_LCP_FACTOR
+        slowness[self._is_bad(loads)] *= BAD_LCP_FACTOR
+        restored = self.view_navigation[loads] == list(NAVIGATION_TYPES).index(RESTORED)
         lcp = self.device_lcp[device] * slowness * random.lognormal(0.0, 0.45, loads.size)
+        # A page out of the cache is painted at once, and waits for no server.
+        lcp = np.where(restored, random.uniform(15.0, 120.0, loads.size), lcp)
         fcp = lcp * random.uniform(0.45, 0.85, loads.size)
-        ttfb = fcp * random.uniform(0.15, 0.5, loads.size)
+        ttfb = np.where(restored, 0.0, fcp * random.uniform(0.15, 0.5, loads.size))
         # Nearly half of all pages never shift.
         cls = np.where(random.random(loads.size) < 0.45, 0.0, random.lognormal(np.log(0.035), 1.1, loads.size))
         inp = self.device_inp[device] * random.lognormal(0.0, 0.7, loads.size)
@@ -312,7 +404,11 @@ class _Sessions:
         random = self.random
         number = pl.Series("number", random.integers(10**12, 10**13, views.size))
         ids = pl.select(pl.format("v5-{}-{}", pl.lit(pl.Series(self.view_start[views])), pl.lit(number))).to_series()
-        columns = pl.DataFrame({"metric_id": ids, "metric_value": values}).with_columns(metric_name=pl.lit(name))
+        paints = name in ("FCP", "LCP")
+        component = self._component(views, np.zeros(views.size)) if paints else self._some_component(views)
+        columns = pl.DataFrame({"metric_id": ids, "metric_value": values, "component": component}).with_columns(
+            metric_name=pl.lit(name)
+        )
         early = np.flatnonzero(random.random(views.size) < EARLIER_REPORTS.get(name, 0.0))
         lower = (values[early] * random.uniform(0.3, 0.9, early.size)).round(4)
         earlier = delay_ms[early] * random.uniform(0.3, 0.9, early.size)
@@ -336,10 +432,43 @@ class _Sessions:
         )
         at_payment = position == CHECKOUT_STEPS.index("payment")
         paying = at_payment & (is_done | (self.random.random(views.size) < DECLINED_RATE))
-        payments = self._emit(
-            "payment", views[paying], self.view_dwell[views[paying]] * 0.95, is_success=is_done[paying]
+        retried = paying & is_done & (self.random.random(views.size) < RETRY_RATE)
+        return [
+            steps,
+            self._payments(views[paying], 0.95, is_success=is_done[paying]),
+            self._payments(views[retried], 0.7, is_success=np.zeros(retried.sum(), dtype=bool)),
+        ]
+
+    def _payments(self, views: np.ndarray, at: float, is_success: np.ndarray) -> pl.DataFrame:
+        """A payment in each of these page views, when so much of it has passed."""
+        is_visible = self.random.random(views.size) < RETRY_VISIBLE_RATE
+        return self._emit(
+            "payment",
+            views,
+            self.view_dwell[views] * at,
+            step=np.full(views.size, PAY),
+            is_success=is_success,
+            is_retry_visible=pl.select(pl.when(~pl.Series(is_success)).then(pl.Series(is_visible))).to_series(),
         )
-        return [steps, payments]
+
+    def _component(self, views: np.ndarray, numbers: np.ndarray) -> pl.Series:
+        """The component of each page view's route with this number, counted round."""
+        routes = self.front_end.routes
+        most = max(len(route.components) for route in routes)
+        padded = [component for route in routes for component in (route.components * most)[:most]]
+        size = np.array([len(route.components) for route in routes])[self.view_route[views]]
+        return pl.Series(padded).gather(self.view_route[views] * most + numbers.astype(np.int64) % size)
+
+    def _some_component(self, views: np.ndarray) -> pl.Series:
+        return self._component(views, self.random.integers(0, 12, views.size))
+
+    def _is_bad(self, views: np.ndarray) -> np.ndarray:
+        """Which of these page views the bad release hurts."""
+        return self.session_is_bad[self.view_session[views]] & self._is_bad_route(self.view_route[views])
+
+    def _live(self, since: datetime, until: datetime) -> np.ndarray:
+        """Which sessions began in this time."""
+        return (self.session_start >= self._milliseconds(since)) & (self.session_start < self._milliseconds(until))
 
     def _is_bad_route(self, routes: np.ndarray) -> np.ndarray:
         return np.array([route.template == BAD_RELEASE.route for route in self.front_end.routes])[routes]

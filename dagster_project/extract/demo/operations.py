@@ -18,7 +18,10 @@ REPAIRS = ("flag_rollback", "cdn_invalidation", "safe_fallback")
 FLAGS = ("new-checkout", "fast-search", "lazy-images", "price-badges")
 FLAG_CHANGES_PER_DAY = 1.2
 CHECK_EVERY = timedelta(minutes=20)
+# Each in turn.
+LOCATIONS = ("eu-central", "us-east", "ap-south")
 FLAKY_CHECK_RATE = 0.0005
+TIMEOUT_MS = 30_000.0
 
 
 def operational_changes(
@@ -55,6 +58,7 @@ def synthetic_checks(deliveries: Iterable[Delivery], measured: Period, random: n
     """Rows of synthetic_checks: each service every 20 minutes; they fail while a deployment hurts, or for no reason."""
     frames = []
     for offset, delivery in enumerate(deliveries):
+        is_front_end = delivery.service.component_kind == "frontend"
         at = pl.datetime_range(
             measured.start + timedelta(seconds=offset * 17), measured.end, CHECK_EVERY, closed="left", eager=True
         )
@@ -62,14 +66,16 @@ def synthetic_checks(deliveries: Iterable[Delivery], measured: Period, random: n
             pl.lit(False),
             *(pl.col("occurred_at").is_between(failure.began_at, failure.repaired_at) for failure in delivery.failures),
         )
+        typical_ms = (1800.0 if is_front_end else 60.0) * random.lognormal(0.0, 0.3, len(at))
         frames.append(
-            pl.DataFrame({"occurred_at": at}).select(
+            pl.DataFrame({"occurred_at": at})
+            .select(
                 pl.lit(delivery.service.name).alias("service"),
-                pl.lit("home page loads" if delivery.service.component_kind == "frontend" else "health").alias(
-                    "check_name"
-                ),
+                pl.lit("home page loads" if is_front_end else "health").alias("check_name"),
+                pl.Series("location", np.resize(LOCATIONS, len(at))),
                 "occurred_at",
                 (~hurting & pl.Series(random.random(len(at)) >= FLAKY_CHECK_RATE)).alias("is_success"),
             )
+            .with_columns(duration_ms=pl.when("is_success").then(pl.Series(typical_ms).round(0)).otherwise(TIMEOUT_MS))
         )
     return pl.concat(frames)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from hashlib import sha1
 from itertools import pairwise
+from typing import Literal
 
 # The record ends here, whatever the clock says, so that the same options always give the same rows.
 LAST_DAY = date(2026, 6, 30)
@@ -16,12 +17,18 @@ MEASURED_DAYS = 150
 WORKING_HOURS_PER_DAY = 9.0
 ENGINEERS_PER_TEAM = 7
 
+# Where the checkout's payments are written, at the payments API.
+PAYMENTS = "/payments"
+
 
 @dataclass(frozen=True)
 class Truth:
     """Something put into the data on purpose, which the marts have to find.
 
-    `begins` and `ends` are UTC; without them it holds over the whole period. `route` and `alert_key` say where to look.
+    `begins` and `ends` are UTC; without them it holds over the whole period. `route`, `component`, `step`, `queue` and
+    `alert_key` say where to look. With a `verdict` a production deployment of the service finished at `begins`, and the
+    verdict is what the measurement of its effect has to say; `repair` is how it was undone at `ends`, and with
+    `is_noticed` there was an incident.
     """
 
     service: str
@@ -29,7 +36,16 @@ class Truth:
     begins: datetime | None = None
     ends: datetime | None = None
     route: str | None = None
+    component: str | None = None
+    step: str | None = None
+    queue: str | None = None
     alert_key: str | None = None
+    verdict: Literal["degraded", "still_degraded", "telemetry_lost"] | None = None
+    repair: Literal["hotfix", "rollback"] | None = None
+    is_noticed: bool = False
+
+    def covers(self, at: datetime) -> bool:
+        return self.begins <= at < self.ends
 
 
 SLOW_REVIEW = Truth(
@@ -38,29 +54,96 @@ SLOW_REVIEW = Truth(
 )
 BAD_RELEASE = Truth(
     service="storefront",
-    what="A technically successful production deployment, finished at `begins`, raises the bounce rate of sessions "
-    "that enter at `route` from about 32 % to about 62 % and its LCP by 80 %, until the hotfix finished at `ends`.",
+    what="A technically successful deployment raises the bounce rate of sessions that enter at `route` from about 32 % "
+    "to about 70 %, its LCP by 80 %, and the share of its views with an uncaught error, all in `component`, from 1.2 "
+    "to 16 %, until a hotfix two days later. Nobody is paged.",
     begins=datetime(2026, 5, 12, 9, 30),
-    ends=datetime(2026, 5, 13, 15, 45),
+    ends=datetime(2026, 5, 14, 15, 45),
     route="/products/:slug",
+    component="product-gallery",
+    verdict="degraded",
+    repair="hotfix",
+)
+HEALTHY_RELEASE = Truth(
+    service=BAD_RELEASE.service,
+    what="A healthy deployment while the bad release is not repaired yet: it is not to blame for what it finds.",
+    begins=datetime(2026, 5, 13, 13, 30),
+    verdict="still_degraded",
+)
+BROKEN_STEP = Truth(
+    service="checkout-ui",
+    what="A deployment breaks a step of the checkout: of the shoppers at `step` 8 % instead of 86 % go on, until a "
+    "hotfix a day later. Nobody is paged.",
+    begins=datetime(2026, 6, 2, 10, 15),
+    ends=datetime(2026, 6, 3, 14, 20),
+    route="/checkout/shipping",
+    step="shipping",
+    verdict="degraded",
+    repair="hotfix",
+)
+WHITE_SCREEN = Truth(
+    service=SLOW_REVIEW.service,
+    what="A deployment renders nothing, so its sessions send nothing, until it is rolled back seven hours later.",
+    begins=datetime(2026, 6, 9, 14, 30),
+    ends=datetime(2026, 6, 9, 21, 30),
+    verdict="telemetry_lost",
+    repair="rollback",
+    is_noticed=True,
+)
+SERVER_ERRORS = Truth(
+    service="catalog-api",
+    what="A deployment raises the share of 5xx answers from 0.1 to 1 % on every route, until a hotfix a day later. "
+    "Nobody is paged.",
+    begins=datetime(2026, 4, 14, 9, 40),
+    ends=datetime(2026, 4, 15, 13, 10),
+    verdict="degraded",
+    repair="hotfix",
+)
+CRASH_LOOP = Truth(
+    service=SERVER_ERRORS.service,
+    what="After a deployment each instance crashes every few minutes, until it is rolled back five hours later.",
+    begins=datetime(2026, 6, 16, 9, 20),
+    ends=datetime(2026, 6, 16, 14, 20),
+    verdict="degraded",
+    repair="rollback",
+    is_noticed=True,
 )
 NOISY_PAGER = Truth(
     service="email-worker",
     what="About one false alarm a day under one alert key; nobody acts and it resolves itself within minutes.",
     alert_key="email-worker:queue-depth",
 )
+STUCK_QUEUE = Truth(
+    service=NOISY_PAGER.service,
+    what="For two and a half hours no job of `queue` starts; what has gathered is then worked off.",
+    begins=datetime(2026, 6, 18, 17, 0),
+    ends=datetime(2026, 6, 18, 19, 30),
+    queue="transactional",
+)
 IMPROVEMENT = Truth(
     service="search-api",
     what="Over the period lead time falls from several days to about one, and deployments become several times as "
     "frequent.",
+)
+MEMORY_LEAK = Truth(
+    service=IMPROVEMENT.service,
+    what="Every instance of a release deployed since leaks about 6 MB an hour, given back only when it is replaced.",
+    begins=datetime(2026, 6, 1),
 )
 
 # Services without a truth are the control: their delivery, incidents and experience do not change over the period.
 PLANTED: dict[str, Truth] = {
     "slow_review": SLOW_REVIEW,
     "bad_release": BAD_RELEASE,
+    "healthy_release": HEALTHY_RELEASE,
+    "broken_step": BROKEN_STEP,
+    "white_screen": WHITE_SCREEN,
+    "server_errors": SERVER_ERRORS,
+    "crash_loop": CRASH_LOOP,
     "noisy_pager": NOISY_PAGER,
+    "stuck_queue": STUCK_QUEUE,
     "improvement": IMPROVEMENT,
+    "memory_leak": MEMORY_LEAK,
 }
 
 
@@ -134,9 +217,9 @@ class Service:
 
 SERVICES = (
     Service(BAD_RELEASE.service, "frontend", (("discovery", None),), Pace(2.8, 2.0)),
-    Service("checkout-ui", "frontend", (("checkout", None),), Pace(1.8, 1.5)),
+    Service(BROKEN_STEP.service, "frontend", (("checkout", None),), Pace(1.8, 1.5)),
     Service(SLOW_REVIEW.service, "frontend", (("merchant-tools", None),), Pace(1.5, 1.0, pickup_hours=26.0)),
-    Service("catalog-api", "node_service", (("discovery", None),), Pace(2.0, 1.6)),
+    Service(SERVER_ERRORS.service, "node_service", (("discovery", None),), Pace(2.0, 1.6)),
     Service(
         "payments-api",
         "node_service",
