@@ -170,7 +170,7 @@
 {%- endmacro %}
 
 {# The condition that such a model looks at a row: in an update only at the touched ones. #}
-{% macro is_touched(rows) -%}
+{% macro is_touched(rows=none) -%}
     {%- if is_incremental() -%}
         {{ is_among_touched(rows) }}
     {%- else -%}
@@ -181,7 +181,9 @@
 {# Not a correlated subquery, which DuckDB would run over all rows before the join that finds few of them. #}
 {% macro is_among_touched(rows) -%}
     {%- set keys = config.get('meta').touched_keys -%}
-    ({% for key in keys %}{{ rows }}.{{ key }}{{ ', ' if not loop.last }}{% endfor %}) in (
+    (
+        {%- for key in keys %}{{ rows ~ '.' if rows }}{{ key }}{{ ', ' if not loop.last }}{% endfor -%}
+    ) in (
         select {{ keys.values() | join(', ') }} from {{ as_it_stands(config.get('meta').touched) }}
     )
 {%- endmacro %}

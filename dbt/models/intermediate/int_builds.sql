@@ -13,11 +13,11 @@ with ended as (
         bool_or(status = 'failure') over (
             partition by source, repository, service, workflow, commit_sha
         ) as has_failure
-    from {{ ref('stg_builds') }} as builds
+    from {{ ref('stg_builds') }}
     where
         status in ('success', 'failure')
         and finished_at is not null
-        and {{ is_touched('builds') }}
+        and {{ is_touched() }}
 
 ),
 

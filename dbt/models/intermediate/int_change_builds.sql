@@ -2,8 +2,8 @@
 
 with changes as (
 
-    select * from {{ ref('int_changes') }} as changes
-    where {{ is_touched('changes') }}
+    select * from {{ ref('int_changes') }}
+    where {{ is_touched() }}
 
 ),
 
@@ -25,20 +25,19 @@ spans as (
 line_builds as (
 
     select
-        source,
-        repository,
-        built_service,
-        mainline_position,
-        started_at,
-        finished_at,
+        builds.source,
+        builds.repository,
+        builds.built_service,
+        builds.mainline_position,
+        builds.started_at,
+        builds.finished_at,
         row_number() over (
-            partition by source, repository, built_service
-            order by finished_at, mainline_position, started_at
+            partition by builds.source, builds.repository, builds.built_service
+            order by builds.finished_at, builds.mainline_position, builds.started_at
         ) as finish_sequence
     from {{ ref('int_successful_builds') }} as builds
-    where
-        mainline_position is not null
-        {%- if is_incremental() %}
+    where builds.mainline_position is not null
+    {%- if is_incremental() %}
         and exists (
             select 1 from spans
             where
@@ -47,7 +46,7 @@ line_builds as (
                 and builds.mainline_position >= spans.first_position
                 and builds.mainline_position <= spans.last_position
         )
-        {%- endif %}
+    {%- endif %}
 
 ),
 

@@ -2,8 +2,8 @@
 
 with shipped as (
 
-    select * from {{ ref('int_shipped_commits') }} as shipped
-    where {{ is_touched('shipped') }}
+    select * from {{ ref('int_shipped_commits') }}
+    where {{ is_touched() }}
 
 ),
 

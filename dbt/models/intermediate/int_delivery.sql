@@ -8,14 +8,15 @@
 ] -%}
 {%- set incident_counts = ['incidents', 'linked_incidents', 'resolved_incidents'] -%}
 {%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
-{%- set is_frequent = 'true' if var('frequency_counts_rollbacks_and_redeploys') else 'not is_rollback and not is_redeploy' -%}
+{%- set is_frequent = var('frequency_counts_rollbacks_and_redeploys') and 'true' or
+    'not is_rollback and not is_redeploy' -%}
 
 {{ touched_rows('int_touched_delivery', keys) }}
 
 with periods as (
 
-    select * from {{ ref('int_periods') }} as periods
-    where {{ is_touched('periods') }}
+    select * from {{ ref('int_periods') }}
+    where {{ is_touched() }}
 
 ),
 
@@ -136,7 +137,13 @@ experience as (
 )
 
 select
-    periods.*,
+    periods.owner_kind,
+    periods.owner_name,
+    periods.period,
+    periods.first_day,
+    periods.last_day,
+    periods.is_complete,
+    periods.is_provisional,
     greatest({{ days_between('periods.first_day', 'periods.last_day') }} + 1, 0) as calendar_days,
     {%- for count in deployment_counts %}
     coalesce(deployments.{{ count }}, 0) as {{ count }},

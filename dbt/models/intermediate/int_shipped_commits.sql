@@ -2,8 +2,8 @@
 
 with deployment_changes as (
 
-    select * from {{ ref('stg_deployment_changes') }} as deployment_changes
-    where {{ is_touched('deployment_changes') }}
+    select * from {{ ref('stg_deployment_changes') }}
+    where {{ is_touched() }}
 
 ),
 

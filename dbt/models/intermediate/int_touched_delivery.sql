@@ -1,8 +1,6 @@
 {%- do ref('int_periods') -%}
 {%- do ref('int_touched_periods') -%}
-{%- for model in counted_events() -%}
-    {%- do ref(model) -%}
-{%- endfor -%}
+{%- for model in counted_events() -%}{%- do ref(model) -%}{%- endfor -%}
 
 {%- if is_update() -%}
 with days as (

@@ -2,8 +2,8 @@
 
 with shipped as (
 
-    select * from {{ ref('int_changes') }} as shipped
-    where {{ is_touched('shipped') }}
+    select * from {{ ref('int_changes') }}
+    where {{ is_touched() }}
 
 ),
 
