@@ -300,10 +300,3 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
     {%- endif %}
     {%- endfor %}
 {%- endmacro %}
-
-
-{% macro same_period(one, other) -%}
-    {%- for key in delivery_keys() -%}
-        {{ one }}.{{ key }} = {{ other }}.{{ key }}{{ ' and ' if not loop.last }}
-    {%- endfor -%}
-{%- endmacro %}

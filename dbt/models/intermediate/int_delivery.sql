@@ -191,7 +191,33 @@ select
     coalesce(experience.lcp_page_views, 0) as lcp_page_views,
     coalesce(experience.good_lcp_page_views, 0) as good_lcp_page_views
 from periods
-{%- for kind in ['deployments', 'incidents', 'builds', 'experience'] %}
-left join {{ kind }} on {{ same_period('periods', kind) }}
-{%- endfor %}
-left join {{ ref('int_lead_times') }} as changes on {{ same_period('periods', 'changes') }}
+left join deployments
+    on
+        periods.owner_kind = deployments.owner_kind
+        and periods.owner_name = deployments.owner_name
+        and periods.period = deployments.period
+        and periods.first_day = deployments.first_day
+left join incidents
+    on
+        periods.owner_kind = incidents.owner_kind
+        and periods.owner_name = incidents.owner_name
+        and periods.period = incidents.period
+        and periods.first_day = incidents.first_day
+left join builds
+    on
+        periods.owner_kind = builds.owner_kind
+        and periods.owner_name = builds.owner_name
+        and periods.period = builds.period
+        and periods.first_day = builds.first_day
+left join experience
+    on
+        periods.owner_kind = experience.owner_kind
+        and periods.owner_name = experience.owner_name
+        and periods.period = experience.period
+        and periods.first_day = experience.first_day
+left join {{ ref('int_lead_times') }} as changes
+    on
+        periods.owner_kind = changes.owner_kind
+        and periods.owner_name = changes.owner_name
+        and periods.period = changes.period
+        and periods.first_day = changes.first_day
