@@ -882,12 +882,11 @@ POST_INCIDENT_REVIEWS = Table(
     "post_incident_reviews",
     "One review of an incident.",
     key=("source", "review_id"),
-    event_time="due_at",
     columns=(
         SOURCE,
         Column("review_id", "text", "The source's own id.", required=True),
         Column("incident_id", "text", "The incident.", required=True),
-        Column("due_at", "timestamp", "When it was to be done."),
+        Column("due_on", "date", "The day by whose end it is to be done."),
         Column("completed_at", "timestamp", "When it was done; absent until then."),
         LINK,
         UPDATED_AT,
@@ -899,7 +898,6 @@ POST_INCIDENT_ACTIONS = Table(
     "post_incident_actions",
     "One action that the review of an incident agreed on.",
     key=("source", "action_id"),
-    event_time="agreed_at",
     columns=(
         SOURCE,
         Column("action_id", "text", "The source's own id.", required=True),
@@ -970,6 +968,41 @@ TEAMS = Table(
         Column("team", "text", "Name of the team.", required=True),
         Column("parent", "text", "The team above it, if any."),
         Column("time_zone", "text", "IANA time zone, for example Europe/Berlin.", required=True),
+    ),
+)
+
+CLOCK = "A time of day, such as 09:00, in the rotation's time zone; empty: "
+ROTATIONS = Table(
+    "rotations",
+    "One on-call rotation of a team.",
+    key=("rotation", "valid_from"),
+    schema="reference",
+    columns=(
+        Column("rotation", "text", "Name of the rotation.", required=True),
+        Column("team", "text", "The team that is on call, as named in teams.csv.", required=True),
+        Column(
+            "services",
+            "text",
+            "The services whose incidents it takes, separated by spaces; empty: all of the team that no other of its "
+            "rotations names.",
+        ),
+        Column("time_zone", "text", "IANA time zone of those on call; empty: the team's."),
+        Column("business_start", "text", f"{CLOCK}09:00."),
+        Column("business_end", "text", f"{CLOCK}17:00."),
+        Column("sleep_start", "text", f"{CLOCK}22:00."),
+        Column("sleep_end", "text", f"{CLOCK}07:00."),
+        Column("shift_hours", "integer", "Length of one shift; empty: 12.", minimum=1, maximum=168),
+        Column("handover", "text", f"{CLOCK}09:00. A shift begins then, and every shift_hours after it."),
+        Column("valid_from", "date", "First day; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+    ),
+    rules=(
+        *in_order("valid_from", "valid_to"),
+        *(
+            Rule(f"regexp_matches({name}, '^([01][0-9]|2[0-3]):[0-5][0-9]$')", f"{name} is no time such as 09:00")
+            for name in ("business_start", "business_end", "sleep_start", "sleep_end", "handover")
+        ),
+        Rule("business_start < business_end", "business_end is not after business_start"),
     ),
 )
 
@@ -1299,6 +1332,7 @@ RAW_TABLES: tuple[Table, ...] = (
 REFERENCE_TABLES: tuple[Table, ...] = (
     SERVICES,
     TEAMS,
+    ROTATIONS,
     CORRECTIONS,
     JOURNEYS,
     RUBRIC,

@@ -11,7 +11,7 @@ from dagster import (
 )
 from dagster_dbt import DbtCliResource
 
-from dagster_project.assets.publish import gate, published_marts, report
+from dagster_project.assets.publish import alerts, gate, published_marts, report
 from dagster_project.assets.raw import raw, reference
 from dagster_project.assets.transform import DBT, dbt_models
 from dagster_project.installation import Installation
@@ -31,10 +31,13 @@ layers = [
         "publish", AssetSelection.assets(published_marts).without_checks(), description="Publish, if gated."
     ),
     define_asset_job("report", AssetSelection.assets(report), description="The report page."),
+    define_asset_job(
+        "alert", AssetSelection.assets(alerts), description="Changes in the state of SLOs to the channels."
+    ),
 ]
 
 defs = Definitions(
-    assets=[raw, reference, dbt_models, published_marts, report],
+    assets=[raw, reference, dbt_models, published_marts, report, alerts],
     asset_checks=[gate],
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],

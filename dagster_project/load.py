@@ -503,15 +503,15 @@ def _quarantine(connection, table: Table, batch: Batch, places, rejected: Sequen
             f"delete from {schema}.quarantine where table_name = ? and source = ? and origin = ?",
             [table.name, batch.source, batch.origin],
         )
-    shown = ", ".join(f"'{name}': {name}" for name in table.key)
+    shown = ", ".join(f"'{name}': incoming.{name}" for name in table.key)
     conflicts = " ".join(f"when '{verdict}' then {_quoted(reason)}" for verdict, reason in CONFLICTS.items())
     # In a transaction that is still open, rows are numbered from 2^55 or so.
     number = "incoming.rowid - (select min(rowid) from incoming) + 1"
     rows = connection.sql(f"""
         select {number}, reason, fields from incoming where reason is not null
         union all
-        select {number}, case verdict {conflicts} end as conflict, to_json({{{shown}}})
-        from verdicts join incoming on incoming.rowid = row where conflict is not null
+        select {number}, case verdicts.verdict {conflicts} end as conflict, to_json({{{shown}}})
+        from verdicts join incoming on incoming.rowid = verdicts.row where conflict is not null
         order by 1
     """).fetchall()
     items = [

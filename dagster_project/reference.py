@@ -159,12 +159,36 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
             problems.append(f"{place}: team {service['team']!r} is not in teams.csv")
         problems += [f"{place}: paths: {fault}" for fault in filter(None, map(_glob_fault, globs_of(service["paths"])))]
         for other in owned.get(service["service"], []):
-            if (service["valid_from"] or "") < (other["valid_to"] or "9999") and (other["valid_from"] or "") < (
-                service["valid_to"] or "9999"
-            ):
+            if _overlap(service, other):
                 problems.append(f"{place}: {service['service']!r} has two owners at once, see line {other['line']}")
         owned.setdefault(service["service"], []).append(service)
-    return problems + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
+    return (
+        problems
+        + _rotation_faults(folder / "rotations.csv", rows["rotations"].to_dicts(), set(parents), zones)
+        + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
+    )
+
+
+def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: set[str]) -> list[str]:
+    """Unknown teams and time zones, and incidents that two rotations of a team would take."""
+    problems = []
+    for index, rotation in enumerate(rotations):
+        place = f"{file} line {rotation['line']}"
+        if rotation["team"] and rotation["team"] not in teams:
+            problems.append(f"{place}: team {rotation['team']!r} is not in teams.csv")
+        if rotation["time_zone"] and rotation["time_zone"] not in zones:
+            problems.append(f"{place}: time_zone {rotation['time_zone']!r} is no IANA time zone, such as Europe/Berlin")
+        services = set((rotation["services"] or "").split()) or {None}
+        for other in rotations[:index]:
+            if not _overlap(rotation, other):
+                continue
+            if rotation["rotation"] == other["rotation"]:
+                problems.append(f"{place}: rotation {rotation['rotation']!r} stands in line {other['line']} as well")
+            elif rotation["team"] == other["team"]:
+                for taken in services & (set((other["services"] or "").split()) or {None}):
+                    what = f"service {taken!r}" if taken else f"what team {rotation['team']!r} has besides"
+                    problems.append(f"{place}: {what} already belongs to the rotation of line {other['line']}")
+    return problems
 
 
 def _gaps_of_the_rubric(file: Path, wordings: list[dict]) -> list[str]:
@@ -184,3 +208,10 @@ def _gaps_of_the_rubric(file: Path, wordings: list[dict]) -> list[str]:
                     problems.append(f"{file}: {dimension} level {level} needs one descriptor{when}; {found}")
                     break
     return problems
+
+
+def _overlap(one: dict, other: dict) -> bool:
+    """Whether two dated rows hold on one day."""
+    return (one["valid_from"] or "") < (other["valid_to"] or "9999") and (other["valid_from"] or "") < (
+        one["valid_to"] or "9999"
+    )

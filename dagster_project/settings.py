@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import datetime
@@ -167,6 +168,47 @@ class DemoSource(Strict):
         return "demo"
 
 
+# Secrets stay in the environment; the file names the variable.
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class SlackChannel(Strict):
+    """Where alerts go: an incoming webhook of Slack, or of anything that takes the same messages."""
+
+    kind: Literal["slack"]
+    url_variable: Variable
+
+    @property
+    def name(self) -> str:
+        return f"slack {self.url_variable}"
+
+
+class EmailChannel(Strict):
+    """Where alerts go: e-mail, by an SMTP server."""
+
+    kind: Literal["email"]
+    host: str = Field(min_length=1)
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password_variable: Variable | None = None
+    sender: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    recipients: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _user_with_password(self) -> EmailChannel:
+        if (self.user is None) != (self.password_variable is None):
+            raise ValueError("user and password_variable belong together")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Tells channels apart without an address in it."""
+        recipients = hashlib.sha256("\n".join(sorted(self.recipients)).encode()).hexdigest()
+        return f"email {self.host} {recipients[:8]}"
+
+
+Channel = Annotated[SlackChannel | EmailChannel, Field(discriminator="kind")]
 Source = Annotated[GitSource | LandingSource | DemoSource, Field(discriminator="kind")]
 
 
@@ -177,6 +219,8 @@ class Settings(Strict):
     data_dir: Path
     reference_dir: Path = Path("seeds")
     sources: tuple[Source, ...]
+    # Who hears of changes in the state of SLOs.
+    alerts: tuple[Channel, ...] = ()
     # Telemetry older than this is refused to quarantine; absent: no limit.
     retention_days: int | None = Field(default=None, ge=1)
     # Name of a profile (reference table profiles) that sets variables as another tool has them.
@@ -243,6 +287,7 @@ CHOICES = {
     "first_deployment": ("ships_nothing", "ships_all"),
     "incident_link_boundary": ("started", "finished"),
     "incident_lowest_severity": ("sev1", "sev2", "sev3", "sev4", "sev5"),
+    "oncall_review_severity": ("sev1", "sev2", "sev3", "sev4", "sev5"),
     "failure_causes": ("incident", "rollback", "hotfix", "degradation"),
     "rollback_blames": ("replaced", "first_after_restored"),
     "recovery_start": ("failure", "deployment_finished", "incident_started"),
@@ -343,9 +388,12 @@ def _check_names(path: Path, settings: Settings) -> None:
 def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:
     """One line for one pydantic error: key, problem, what is allowed."""
     location = list(item["loc"])
-    kinds = {"git": GitSource, "landing": LandingSource, "demo": DemoSource}
+    is_alert = location[:1] == ["alerts"]
+    kinds: dict[str, type[Strict]] = {"git": GitSource, "landing": LandingSource, "demo": DemoSource}
+    if is_alert:
+        kinds = {"slack": SlackChannel, "email": EmailChannel}
     model: type[Strict] = Settings
-    if location[:1] == ["sources"] and len(location) > 2 and location[2] in kinds:
+    if location[:1] in (["sources"], ["alerts"]) and len(location) > 2 and location[2] in kinds:
         model = kinds[location.pop(2)]
         if location[2:3] == ["deployments"] and len(location) > 4:
             model = Hotfix if location[4] == "hotfix" and len(location) > 5 else Deployments
@@ -357,12 +405,16 @@ def _explain(item: dict[str, Any], content: dict[str, Any]) -> str:
         case "missing":
             return f"{key}: missing; it is required"
         case "union_tag_invalid":
-            return f"{key}.kind: {item['input'].get('kind')!r} is not a source kind; allowed: {', '.join(kinds)}"
+            what = "kind of channel" if is_alert else "source kind"
+            return f"{key}.kind: {item['input'].get('kind')!r} is no {what}; allowed: {', '.join(kinds)}"
         case "union_tag_not_found":
             return f"{key}.kind: missing; allowed: {', '.join(kinds)}"
         case "literal_error":
             return f"{key}: {item['input']!r} is not allowed; allowed: {item['ctx']['expected']}"
         case "value_error":
             return f"{key}: {item['ctx']['error']}"
+        case _ if is_alert:
+            # It may be a secret or an address in the wrong place.
+            return f"{key}: {item['msg'][:1].lower()}{item['msg'][1:]}"
         case _:
             return f"{key}: {item['msg'][:1].lower()}{item['msg'][1:]}; found {item['input']!r:.60}"

@@ -10,6 +10,7 @@ from dagster import (
     multi_asset_check,
 )
 
+from dagster_project.alerts import send_alerts
 from dagster_project.assets.raw import OWNER
 from dagster_project.assets.transform import MART_KEYS, MARTS
 from dagster_project.errors import GateRefused
@@ -84,3 +85,17 @@ def report(installation: Installation) -> MaterializeResult:
     with stage("report"):
         page = write_report(installation.settings)
     return MaterializeResult(metadata={"page": MetadataValue.path(page)})
+
+
+@asset(
+    key=["published", "alerts"],
+    deps=[published_marts, report],
+    group_name="published",
+    owners=[OWNER],
+    kinds={"slack", "email"},
+)
+def alerts(installation: Installation) -> MaterializeResult:
+    """To each channel of plumbline.yaml, what has changed in the state of SLOs since it was told last."""
+    with stage("alerts"):
+        sent = send_alerts(installation.settings)
+    return MaterializeResult(metadata={"changes_told": sent})

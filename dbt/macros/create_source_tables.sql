@@ -23,7 +23,7 @@
     create table if not exists raw.active_users (source VARCHAR, service VARCHAR, day DATE, users BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.critical_path_coverage (source VARCHAR, service VARCHAR, critical_path VARCHAR, measured_at TIMESTAMP, lines_total BIGINT, lines_covered BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.escaped_defects (source VARCHAR, defect_id VARCHAR, service VARCHAR, found_at TIMESTAMP, version VARCHAR, severity VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
-    create table if not exists raw.post_incident_reviews (source VARCHAR, review_id VARCHAR, incident_id VARCHAR, due_at TIMESTAMP, completed_at TIMESTAMP, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.post_incident_reviews (source VARCHAR, review_id VARCHAR, incident_id VARCHAR, due_on DATE, completed_at TIMESTAMP, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.post_incident_actions (source VARCHAR, action_id VARCHAR, incident_id VARCHAR, team VARCHAR, agreed_at TIMESTAMP, due_on DATE, closed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.retrospectives (source VARCHAR, retrospective_id VARCHAR, team VARCHAR, held_at TIMESTAMP, people_invited BIGINT, people_present BIGINT, actions_agreed BIGINT, actions_done BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists restricted.team_members (source VARCHAR, person_key VARCHAR, team VARCHAR, valid_from DATE, valid_to DATE, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
@@ -34,6 +34,7 @@
     create table if not exists restricted.review_activity (source VARCHAR, review_id VARCHAR, repository VARCHAR, pull_request_number BIGINT, reviewer_key VARCHAR, submitted_at TIMESTAMP, verdict VARCHAR, comments BIGINT, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists reference.services (service VARCHAR, team VARCHAR, component_kind VARCHAR, repository VARCHAR, paths VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.teams (team VARCHAR, parent VARCHAR, time_zone VARCHAR);
+    create table if not exists reference.rotations (rotation VARCHAR, team VARCHAR, services VARCHAR, time_zone VARCHAR, business_start VARCHAR, business_end VARCHAR, sleep_start VARCHAR, sleep_end VARCHAR, shift_hours BIGINT, handover VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
     create table if not exists reference.journeys (journey VARCHAR, service VARCHAR, position BIGINT, step VARCHAR, step_kind VARCHAR, route VARCHAR, action VARCHAR, api_service VARCHAR, method VARCHAR);
     create table if not exists reference.rubric (dimension VARCHAR, level BIGINT, descriptor VARCHAR, valid_from DATE, valid_to DATE);

@@ -69,6 +69,24 @@
 {%- endmacro %}
 
 
+{# A UTC time on the clock of the time zone that a column names. #}
+{% macro local_time_in(at, time_zone) %}{{ adapter.dispatch('local_time_in')(at, time_zone) }}{% endmacro %}
+
+{% macro default__local_time_in(at, time_zone) -%}
+    timezone({{ time_zone }}, timezone('UTC', {{ at }}))
+{%- endmacro %}
+
+{% macro spark__local_time_in(at, time_zone) -%}
+    from_utc_timestamp({{ at }}, {{ time_zone }})
+{%- endmacro %}
+
+
+{# Minutes from midnight to a time of day written as 09:00. #}
+{% macro minute_of_day(clock) -%}
+    (60 * cast(substr({{ clock }}, 1, 2) as integer) + cast(substr({{ clock }}, 4, 2) as integer))
+{%- endmacro %}
+
+
 {% macro day_of(at) -%}
     cast({{ local_time(at) }} as date)
 {%- endmacro %}

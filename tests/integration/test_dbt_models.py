@@ -23,6 +23,7 @@ MARTS = {
     "team_delivery_monthly",
     "monthly_trends",
     "dora_bands",
+    "oncall_weekly",
     "web_vitals_daily",
 }
 

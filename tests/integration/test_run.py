@@ -123,7 +123,7 @@ def test_a_wrong_configuration_ends_with_its_key(tmp_path):
     config = installation(tmp_path, "  - kind: gti\n")
     code, output = run(config)
     assert (code, output.count("\n")) == (2, 1)
-    assert "sources[0].kind: 'gti' is not a source kind; allowed: git, landing, demo" in output
+    assert "sources[0].kind: 'gti' is no source kind; allowed: git, landing, demo" in output
 
 
 def test_a_source_that_is_not_there_ends_with_its_place(tmp_path):

@@ -187,6 +187,22 @@ DAMAGE = {
         "delivery_quarterly",
         "sums_are_those_of_the_days",
     ),
+    "delete from marts.oncall_weekly where week = (select quantile_disc(week, 0.5) from marts.oncall_weekly)": (
+        "oncall_weekly",
+        "every_week_is_present",
+    ),
+    "update marts.oncall_weekly set sleep_interruptions = sleep_interruptions + 1 where pages > 3": (
+        "oncall_weekly",
+        "a_part_is_no_more_than_its_whole",
+    ),
+    "update marts.oncall_weekly set incidents = incidents + 1": (
+        "oncall_weekly",
+        "every_incident_of_an_owned_service_is_counted_once",
+    ),
+    "update marts.oncall_weekly set response_quarter = date '2026-01-01' where response_quarter is null": (
+        "oncall_weekly",
+        "response_times_are_those_of_five_people_or_more",
+    ),
     "update marts.monthly_trends set value = value + 1 where metric = 'deployments_per_day'": (
         "monthly_trends",
         "verdicts_are_those_of_delivery_monthly",

@@ -37,7 +37,7 @@ def test_every_contract_and_every_mart_is_an_asset(graph):
     keys = graph.get_all_asset_keys()
     expected = {AssetKey([table.schema, table.name]) for table in (*RAW_TABLES, *REFERENCE_TABLES)}
     expected |= {AssetKey(["marts", name]) for name in MARTS}
-    expected |= {AssetKey(["published", "marts"]), AssetKey(["published", "report"])}
+    expected |= {AssetKey(["published", name]) for name in ("marts", "report", "alerts")}
     assert expected <= keys
     assert {key.path[0] for key in keys - expected} == {"staging", "intermediate"}
 
@@ -58,13 +58,14 @@ def test_every_mart_has_a_blocking_gate_and_a_suite():
 
 def test_there_is_a_job_for_the_whole_path_and_one_a_layer():
     names = {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    assert names == {"refresh", "extract", "transform", "validate", "publish", "report"}
+    assert names == {"refresh", "extract", "transform", "validate", "publish", "report", "alert"}
     steps = {name: {node.name for node in defs.resolve_job_def(name).nodes} for name in names}
     assert steps["extract"] == {"raw", "reference"}
     assert steps["transform"] == {"dbt"}
     assert steps["validate"] == {"gate"}
     assert steps["publish"] == {"published__marts"}
     assert steps["report"] == {"published__report"}
+    assert steps["alert"] == {"published__alerts"}
     assert steps["refresh"] == set().union(*(steps[name] for name in names - {"refresh"}))
 
 

@@ -108,3 +108,25 @@ def test_unknown_and_missing_columns_are_named(connection, settings):
 def test_a_missing_file_is_named_with_its_header(connection, settings):
     (settings.reference_dir / "teams.csv").unlink()
     assert "teams.csv: missing; write it with the header team,parent,time_zone" in refusal(connection, settings)
+
+
+@pytest.mark.parametrize(
+    ("rotations", "says"),
+    [
+        ("eu,ship,,,,\n", "rotations.csv line 2: team 'ship' is not in teams.csv"),
+        ("eu,shop,,Berlin,,\n", "rotations.csv line 2: time_zone 'Berlin' is no IANA time zone"),
+        ("eu,shop,,,9:00,\n", "rotations.csv line 2: business_start is no time such as 09:00"),
+        ("eu,shop,,,,0\n", "rotations.csv line 2: shift_hours: below 1"),
+        ("eu,shop,web,,,\nus,shop,api web,,,\n", "line 3: service 'web' already belongs to the rotation of line 2"),
+        (
+            "eu,shop,,,,\nus,shop,,,,\n",
+            "line 3: what team 'shop' has besides already belongs to the rotation of line 2",
+        ),
+        ("eu,shop,web,,,\neu,shop,api,,,\n", "rotations.csv line 3: rotation 'eu' stands in line 2 as well"),
+    ],
+)
+def test_a_wrong_rotation_is_named(connection, settings, rotations, says):
+    write(settings)
+    header = "rotation,team,services,time_zone,business_start,shift_hours\n"
+    (settings.reference_dir / "rotations.csv").write_text(header + rotations, encoding="utf-8")
+    assert says in refusal(connection, settings)

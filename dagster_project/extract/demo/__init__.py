@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 import yaml
 
-from dagster_project.contracts import CORRECTIONS, JOURNEYS, SERVICES, TABLES, TEAMS, Table, Type
+from dagster_project.contracts import CORRECTIONS, JOURNEYS, ROTATIONS, SERVICES, TABLES, TEAMS, Table, Type
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import backend, experience, organisation, records
+from dagster_project.extract.demo import backend, experience, oncall, organisation, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
@@ -82,6 +82,9 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         )
     }
     rows["incidents"], rows["incident_events"] = incidents_of(deliveries.values(), period, source.seed)
+    rows["post_incident_reviews"], rows["post_incident_actions"] = oncall.reviews_and_actions(
+        rows["incidents"], period, source.seed
+    )
     rows["operational_changes"] = operational_changes(
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
@@ -134,6 +137,14 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
         ],
     )
     _write_csv(seeds, CORRECTIONS, list(_corrections(source)))
+    _write_csv(
+        seeds,
+        ROTATIONS,
+        [
+            (rotation, team, services, None, None, None, None, None, shift_hours, None, None, None)
+            for rotation, team, services, shift_hours in oncall.ROTATIONS
+        ],
+    )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -15,6 +15,10 @@ with latest_events as (
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_incident_events') }}
     union all
+    select max(completed_at) as latest_at from {{ ref('stg_post_incident_reviews') }}
+    union all
+    select max(coalesce(closed_at, agreed_at)) as latest_at from {{ ref('stg_post_incident_actions') }}
+    union all
     select max(occurred_at) as latest_at from {{ ref('stg_operational_changes') }}
     union all
     select max(occurred_at) as latest_at from {{ ref('stg_rum_events') }}

@@ -19,6 +19,7 @@ select
     incidents.incident_id,
     incidents.service,
     incidents.severity,
+    incidents.alert_key,
     incidents.deployment_id,
     incidents.version,
     incidents.commit_sha,

@@ -10,6 +10,7 @@ renamed as (
         source || '/' || incident_id as incident_key,
         event_id,
         event_type,
+        responder_key,
         occurred_at
 
     from source
