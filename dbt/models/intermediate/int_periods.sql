@@ -7,47 +7,18 @@ with as_of as (
 
 ),
 
-activity as (
-
-    select
-        service,
-        team,
-        deployed_on as active_on
-    from {{ ref('fct_deployments') }}
-    union all
-    select
-        service,
-        team,
-        started_on as active_on
-    from {{ ref('fct_incidents') }}
-
-),
-
-spans as (
+days as (
 
     {% for owner in ['service', 'team'] -%}
     select
         '{{ owner }}' as owner_kind,
         {{ owner }} as owner_name,
-        min(active_on) as first_active_on,
-        max(active_on) as last_active_on
-    from activity
-    where {{ owner }} is not null and active_on is not null
-    group by {{ owner }}
+        day
+    from {{ ref('int_' ~ owner ~ '_days') }}
     {% if not loop.last -%}
     union all
     {% endif -%}
     {% endfor %}
-),
-
-days as (
-
-    select
-        owner_kind,
-        owner_name,
-        cast({{ each_day('first_active_on', 'last_active_on') }} as date) as day
-    from spans
-
 ),
 
 periods as (
