@@ -290,6 +290,29 @@ PULL_REQUESTS = Table(
     ),
 )
 
+PULL_REQUEST_EVENTS = Table(
+    "pull_request_events",
+    "One event of a pull request. Where a source keeps them, the times that its row lacks are those of its events.",
+    key=("source", "repository", "event_type", "event_id"),
+    event_time="occurred_at",
+    columns=(
+        SOURCE,
+        Column("repository", "text", "The repository that the pull request targets.", required=True),
+        Column("pull_request_number", "integer", "Its number there.", required=True, minimum=1),
+        Column("event_id", "text", "The source's own id of the event.", required=True),
+        Column(
+            "event_type",
+            "text",
+            "What happened: `committed` (a commit of it was authored), `ready` (it left draft), `reviewed` (a review "
+            "that approves nothing), `approved`, `commented` (a comment outside a review).",
+            required=True,
+            allowed=("committed", "ready", "commented", "reviewed", "approved"),
+        ),
+        Column("occurred_at", "timestamp", "When.", required=True),
+        Column("actor_key", "text", "Who did it, as a keyed hash.", person=True),
+    ),
+)
+
 BUILDS = Table(
     "builds",
     "One run of a build or test workflow on one commit.",
@@ -1305,6 +1328,7 @@ RAW_TABLES: tuple[Table, ...] = (
     CHANGE_PATHS,
     DEPLOYMENT_CHANGES,
     PULL_REQUESTS,
+    PULL_REQUEST_EVENTS,
     BUILDS,
     INCIDENTS,
     INCIDENT_EVENTS,

@@ -127,13 +127,19 @@ class GitSource(Strict):
 
 
 class LandingSource(Strict):
-    """Files to be picked up: one folder a table under `location`, a local folder or an object store URL."""
+    """Files to be picked up under `location`, a local folder or an object store URL: one folder a table, or a system.
+
+    `services` and `environments` say what the objects of other systems call otherwise: repository, project or service
+    there → service of services.csv; environment there → tier.
+    """
 
     kind: Literal["landing"]
     location: str
     # A local file changed less than this ago may still be written.
     settle_seconds: float = Field(default=2.0, ge=0)
     maximum_line_bytes: int = Field(default=8 * 2**20, ge=1024)
+    services: dict[str, str] = Field(default_factory=dict)
+    environments: dict[str, Environment] = Field(default_factory=dict)
     freshness_hours: FreshnessHours = None
 
     @field_validator("location")
@@ -252,7 +258,8 @@ class Settings(Strict):
     @property
     def distinct_sources(self) -> tuple[Source, ...]:
         """The sources, with one entry for each repository, since all entries of a repository are read as one."""
-        return tuple({getattr(source, "repository", source): source for source in self.sources}.values())
+        by_repository = {getattr(source, "repository", place): source for place, source in enumerate(self.sources)}
+        return tuple(by_repository.values())
 
     @property
     def warehouse_file(self) -> Path:

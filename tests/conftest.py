@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,22 +36,46 @@ def connection(settings: Settings):
 
 
 @pytest.fixture(scope="session")
-def storefront(tmp_path_factory) -> Path:
+def once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], None]], Path]:
+    """The folder of that name which a function fills; once for all processes of this test run."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent
+
+    def filled(name: str, fill: Callable[[Path], None]) -> Path:
+        with (folder / f"{name}.lock").open("a+", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                (folder / name).mkdir()
+                fill(folder / name)
+                lock.write("filled")
+        return folder / name
+
+    return filled
+
+
+@pytest.fixture(scope="session")
+def storefront(once) -> Path:
     """The rebuilt eight-year history of a real storefront."""
     script = SHARED / "real/storefront/make_git_repo.py"
     if not script.exists():
         pytest.skip("the recorded storefront history is not beside this checkout")
-    target = tmp_path_factory.mktemp("storefront") / "storefront.git"
-    subprocess.run([sys.executable, script, target], check=True)
-    return target
+
+    def fill(folder: Path) -> None:
+        subprocess.run([sys.executable, script, folder / "storefront.git"], check=True)
+
+    return once("storefront", fill) / "storefront.git"
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory) -> Path:
+def shop(once) -> Path:
     """plumbline.yaml of a small installation after one undisturbed run."""
-    folder = tmp_path_factory.mktemp("shop")
-    config = installation(folder, LANDING)
-    write_history(folder)
-    code, output = run(config)
-    assert code == 0, output
-    return config
+
+    def fill(folder: Path) -> None:
+        config = installation(folder, LANDING)
+        write_history(folder)
+        code, output = run(config)
+        assert code == 0, output
+
+    return once("shop", fill) / "plumbline.yaml"

@@ -89,6 +89,22 @@ def pull_requests(draw, repository: str, number: int) -> tuple[list[Row], list[R
 
 
 @st.composite
+def pull_request_events(draw, record: Row) -> list[Row]:
+    """What a source that keeps a log says of one pull request; often nothing."""
+    names = ("source", "repository", "pull_request_number")
+    return [
+        {name: record[name] for name in names}
+        | {
+            "event_id": f"{record['pull_request_number']}-{number}",
+            "event_type": draw(st.sampled_from(["committed", "ready", "commented", "reviewed", "approved"])),
+            "occurred_at": after(record["created_at"], draw(st.integers(-3, 6))),
+            "actor_key": draw(st.sampled_from([None, *AUTHORS])),
+        }
+        for number in range(draw(st.sampled_from([0, 0, 1, 4])))
+    ]
+
+
+@st.composite
 def builds(draw, number: int, commits: list[Row]) -> Row:
     commit = draw(st.sampled_from(commits))
     started_at = after(commit["merged_at"] or commit["authored_at"], draw(st.integers(-1, 6)))
@@ -235,7 +251,7 @@ def histories(draw, most_deployments: int = 30) -> History:
         name: []
         for name in (
             *("deployments", "deployment_statuses", "changes", "change_paths", "deployment_changes", "pull_requests"),
-            *("builds", "incidents", "incident_events", "operational_changes", "corrections"),
+            *("pull_request_events", "builds", "incidents", "incident_events", "operational_changes", "corrections"),
         )
     }
     history |= {"services": SERVICES, "teams": TEAMS}
@@ -245,6 +261,7 @@ def histories(draw, most_deployments: int = 30) -> History:
             brought, records = draw(pull_requests(repository, number))
             commits += brought
             history["pull_requests"] += records
+            history["pull_request_events"] += [row for record in records for row in draw(pull_request_events(record))]
         # Places on the first-parent line, unknown in one repository.
         line = sorted({(commit["merged_at"], commit["merge_commit_sha"]) for commit in commits if commit["merged_at"]})
         for commit in commits:
@@ -300,7 +317,10 @@ def with_corrections(draw) -> tuple[History, History, History]:
     complete = draw(histories(most_deployments=12))
     first: History = {name: list(rows) for name, rows in complete.items()}
     second: History = {name: [] for name in complete}
-    for name in ("deployments", "incidents", "pull_requests", "builds", "deployment_changes", "incident_events"):
+    for name in (
+        *("deployments", "incidents", "pull_requests", "pull_request_events", "builds", "deployment_changes"),
+        "incident_events",
+    ):
         for place in range(len(first[name]) - 1, -1, -1):
             fate = draw(st.sampled_from(["in time", "in time", "late", "corrected"]))
             row = first[name][place]

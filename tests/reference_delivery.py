@@ -101,6 +101,7 @@ class Delivery:
         self.zone = ZoneInfo(variables["calendar_time_zone"])
         self.raw = {table: [Sparse(row) for row in rows] for table, rows in history.items()}
         self.raw = defaultdict(list, self.raw)
+        self.raw["pull_requests"] = [self._with_its_events(row) for row in self.raw["pull_requests"]]
         self.as_of = self._as_of()
         self.ownerships = self._ownerships()
         self.corrections = self._corrections()
@@ -116,6 +117,28 @@ class Delivery:
         self.pull_requests = self._pull_requests()
         self.builds = self._builds()
         self.units = self.changes if self.vars["lead_time_unit"] == "commit" else self._pull_requests_as_changes()
+
+    def _with_its_events(self, pull_request: Row) -> Row:
+        """What its own record lacks is taken from its events; of reviews and comments from those by others."""
+        names = ("source", "repository", "pull_request_number")
+        events = [event for event in self.raw["pull_request_events"] if all(event[n] == pull_request[n] for n in names)]
+        others = [
+            event for event in events if event["actor_key"] is None or event["actor_key"] != pull_request["author_key"]
+        ]
+
+        def first(events: list[Row], *kinds: str) -> datetime | None:
+            return min((event["occurred_at"] for event in events if event["event_type"] in kinds), default=None)
+
+        told = {
+            "first_commit_at": first(events, "committed"),
+            "ready_at": first(events, "ready"),
+            "first_review_at": first(others, "commented", "reviewed", "approved"),
+            "approved_at": first(events, "approved"),
+            "review_count": len({e["event_id"] for e in others if e["event_type"] in ("reviewed", "approved")})
+            if events
+            else None,
+        }
+        return Sparse(pull_request | {name: value for name, value in told.items() if pull_request[name] is None})
 
     # Time and ownership
 

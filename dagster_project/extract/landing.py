@@ -1,4 +1,5 @@
-"""Files that other systems write → raw tables: one folder a table, in a local folder or an object store.
+"""Files that other systems write → raw tables: one folder a table, or a system whose objects they hold, in a local
+folder or an object store.
 
 A ledger (raw.landing_files) remembers what has been taken. Everything about one file, its rows, its quarantine and its
 ledger entry, commits together.
@@ -17,7 +18,10 @@ from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.landing_formats import (
     ALLOWED_ENDINGS,
+    ALLOWED_PAYLOAD_ENDINGS,
     CONTENT_ERRORS,
+    PAYLOAD_FORMATS,
+    ROW_FORMATS,
     LandedFile,
     Reading,
     UnreadableError,
@@ -25,12 +29,15 @@ from dagster_project.extract.landing_formats import (
     nothing,
     readings,
 )
+from dagster_project.extract.landing_payloads import SYSTEMS, payload_readings
 from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
+from dagster_project.extract.payloads import Names
 from dagster_project.load import Batch, Fingerprint, Rejected, stage, store
 from dagster_project.settings import LandingSource, Settings
 from dagster_project.warehouse import transaction
 
 TABLES = {table.name: table for table in RAW_TABLES}
+FOLDERS = (*TABLES, *SYSTEMS)
 # What writers call files that are not finished, or no data.
 IGNORED_STARTS = (".", "_")
 IGNORED_ENDS = (".tmp", ".part", ".partial")
@@ -39,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def extract(source: LandingSource, settings: Settings, connection: duckdb.DuckDBPyConnection) -> list[Batch]:
-    """Take every file that is new or has changed since it was taken, by name; one batch a file.
+    """Take every file that is new or has changed since it was taken, by name; one batch a file and table.
 
     A changed file corrects rows by their key; rows that it no longer has stay. Raises ConfigurationError for a local
     folder that is not there, PlumblineError for an object store that does not answer.
@@ -58,15 +65,13 @@ def extract(source: LandingSource, settings: Settings, connection: duckdb.DuckDB
     with private_folder(settings.data_dir) as spool:
         for file in settled:
             try:
-                batch = landing.take(file, spool)
+                batches += landing.take(file, spool)
             except ChangedError:
                 log.warning("%s: left alone for now, since it changed while it was read", landing.origin(file))
             except OSError as error:
                 log.warning(
                     "%s: left alone, since it cannot be read: %s", landing.origin(file), error.strerror or error
                 )
-            else:
-                batches += [batch] if batch else []
     return batches
 
 
@@ -105,14 +110,20 @@ def _offered(files: list[File]) -> tuple[list[File], list[str]]:
             # Names are kept and logged, and people are not.
             problems["@"] = "a file whose name has an @, as addresses have, is left alone; rename it"
         elif not rest:
-            problems[folder] = f"{folder} is left alone; put it into the folder of its table: {', '.join(TABLES)}"
-        elif folder not in TABLES:
-            problems[folder] = f"{folder}/ is left alone, since no table is called so; allowed: {', '.join(TABLES)}"
-        elif format_of(file.name) is None:
-            problems[file.name] = f"{file.name} is left alone, since its ending is unknown; allowed: {ALLOWED_ENDINGS}"
+            problems[folder] = f"{folder} is left alone; put it into the folder of its table: {', '.join(FOLDERS)}"
+        elif folder not in FOLDERS:
+            problems[folder] = f"{folder}/ is left alone, since no table is called so; allowed: {', '.join(FOLDERS)}"
+        elif not _is_readable(file.name, folder):
+            allowed = ALLOWED_PAYLOAD_ENDINGS if folder in SYSTEMS else ALLOWED_ENDINGS
+            problems[file.name] = f"{file.name} is left alone, since its ending is unknown; allowed: {allowed}"
         else:
             offered.append(file)
     return offered, list(problems.values())
+
+
+def _is_readable(name: str, folder: str) -> bool:
+    found = format_of(name)
+    return found is not None and found[0] in (PAYLOAD_FORMATS if folder in SYSTEMS else ROW_FORMATS)
 
 
 class _Landing:
@@ -142,28 +153,33 @@ class _Landing:
     def has_taken(self, file: File) -> bool:
         return file in self._taken
 
-    def take(self, file: File, spool: Path) -> Batch | None:
+    def take(self, file: File, spool: Path) -> list[Batch]:
         """Load one file, unless it holds what was taken before. Raises ChangedError, having kept nothing of it."""
         with self._place.fetch(file, spool) as path:
             checksum = _checksum(path)
             if self._checksums.get(file.name) == checksum:
                 self._note_version(file)
-                return None
-            table = TABLES[file.name.split("/")[0]]
+                return []
+            folder, *inner, _ = file.name.split("/")
+            system = SYSTEMS.get(folder)
+            table = TABLES[system.tables[0] if system else folder]
             landed = LandedFile(
                 path, self.origin(file), file.name, table, *format_of(file.name), self._source.maximum_line_bytes
             )
             try:
-                reading, status = self._stage(landed), "taken"
+                if system:
+                    names = Names(self._source.services, self._source.environments, inner[0] if inner else None)
+                    batches = self._commit_all(file, checksum, payload_readings(landed, system, names))
+                else:
+                    batches = [self._commit(file, checksum, table, self._stage(landed))]
             except UnreadableError as error:
                 log.warning("%s: refused: %s", landed.origin, error)
                 reading = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
-                status = "refused"
                 stage(self._connection, table, reading.rows, self._source.name)
-            batch = self._commit(file, checksum, table, reading, status)
-            if batch.read == 0:
+                batches = [self._commit(file, checksum, table, reading, "refused")]
+            if not any(batch.read for batch in batches):
                 log.warning("%s: empty", landed.origin)
-            return batch
+            return batches
 
     def _stage(self, landed: LandedFile) -> Reading:
         """Stage the rows of a file in the first way that works, and return that."""
@@ -177,26 +193,47 @@ class _Landing:
                 return reading
         raise failure
 
-    def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str) -> Batch:
+    def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str = "taken") -> Batch:
         with transaction(self._connection):
-            batch = store(
-                self._connection,
-                table,
-                source=self._source.name,
-                origin=self.origin(file),
-                places=reading.places,
-                rejected=reading.rejected,
-            )
-            self._connection.execute(
-                "delete from raw.landing_files where location = ? and name = ?", [self.location, file.name]
-            )
-            status = status if batch.read else "empty"
-            self._connection.execute(
-                "insert into raw.landing_files values (?, ?, ?, ?, ?, ?, ?, ?, now()::timestamp)",
-                [self.location, file.name, table.name, file.size, file.version, checksum, status, batch.batch_id],
-            )
-            self._place.demand_unchanged(file)
+            batch = self._store(file, table, reading)
+            self._note(file, checksum, batch, status if batch.read else "empty")
         return batch
+
+    def _commit_all(self, file: File, checksum: str, readings: dict[str, Reading]) -> list[Batch]:
+        """Rows of several tables, and what this file had in quarantine of others, in one transaction."""
+        names = list(readings)
+        refused = self._connection.execute(
+            "select distinct table_name from raw.quarantine where origin = ?", [self.origin(file)]
+        ).fetchall()
+        with transaction(self._connection):
+            batches = []
+            for name, reading in readings.items():
+                if name == names[0] or reading.rows != nothing().rows or (name,) in refused:
+                    stage(self._connection, TABLES[name], reading.rows, self._source.name, self._retention_days)
+                    batches.append(self._store(file, TABLES[name], reading))
+            self._note(file, checksum, batches[0], "taken" if any(batch.read for batch in batches) else "empty")
+        return batches
+
+    def _store(self, file: File, table: Table, reading: Reading) -> Batch:
+        return store(
+            self._connection,
+            table,
+            source=self._source.name,
+            origin=self.origin(file),
+            places=reading.places,
+            rejected=reading.rejected,
+        )
+
+    def _note(self, file: File, checksum: str, batch: Batch, status: str) -> None:
+        """Into the ledger, as the last thing of the transaction."""
+        self._connection.execute(
+            "delete from raw.landing_files where location = ? and name = ?", [self.location, file.name]
+        )
+        self._connection.execute(
+            "insert into raw.landing_files values (?, ?, ?, ?, ?, ?, ?, ?, now()::timestamp)",
+            [self.location, file.name, batch.table, file.size, file.version, checksum, status, batch.batch_id],
+        )
+        self._place.demand_unchanged(file)
 
     def _note_version(self, file: File) -> None:
         self._place.demand_unchanged(file)

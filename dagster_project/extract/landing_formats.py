@@ -27,10 +27,14 @@ import pyarrow as pa
 from dagster_project.contracts import Table
 from dagster_project.load import WITHHELD, Fingerprint, Rejected
 
-ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet"}
+ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet", ".json": "json"}
+# Of files of rows; and of objects as other systems send them.
+ROW_FORMATS = {"ndjson", "csv", "parquet"}
+PAYLOAD_FORMATS = {"ndjson", "json"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 UNCOMPRESSED = "uncompressed"
 ALLOWED_ENDINGS = ".ndjson, .jsonl, .csv, each also with .gz or .zst behind it; .parquet"
+ALLOWED_PAYLOAD_ENDINGS = ".ndjson, .jsonl, .json, each also with .gz or .zst behind it"
 # What DuckDB raises over the content of a file, by kind; anything else is a fault of ours.
 CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.OperationalError)
 CHUNK_BYTES = 2**20
@@ -169,29 +173,29 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
             f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
             f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
             f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
-            lambda numbers: [_json_place(file, line) for line in _nth(_filled_lines(file), numbers)],
+            lambda numbers: [json_place(file, line) for line in _nth(filled_lines(file), numbers)],
         )
-    reading = _careful(file, partial(_json_rows, file), _json_place)
+    reading = _careful(file, partial(_json_rows, file), json_place)
     if isinstance(reading.rows, str):
-        first = next(_filled_lines(file), None)
+        first = next(filled_lines(file), None)
         if first and not first.problem and not re.match(rb"\s*\{.", first.content):
             raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
     yield reading
 
 
-def _json_place(file: LandedFile, line: Line) -> str:
+def json_place(file: LandedFile, line: Line) -> str:
     return f"{file.name}:{line.number} (byte {line.offset})"
 
 
 def _json_rows(file: LandedFile, rejected: list[Rejected]) -> Iterator[tuple[Line, Row]]:
     columns = set(file.columns)
-    for line in _filled_lines(file):
+    for line in filled_lines(file):
         try:
             if line.problem:
                 raise ValueError(line.problem)
             row = _json_row(line.content, columns)
         except ValueError as error:
-            rejected.append(Rejected(_json_place(file, line), str(error), line.content))
+            rejected.append(Rejected(json_place(file, line), str(error), line.content))
         else:
             yield line, row
 
@@ -222,13 +226,13 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
         if name in columns:
             if name in row:
                 raise ValueError(f"{name}: stands twice in the object")
-            row[name] = _json_text(value)
+            row[name] = json_text(value)
     if b"\\u" in content and not _is_unicode(row.values()):
         raise ValueError("not a JSON object: half a surrogate pair")
     return row
 
 
-def _json_text(value) -> str | None:
+def json_text(value) -> str | None:
     """What DuckDB makes of a JSON value in a text column; of a structure only that it is one, since none is allowed."""
     match value:
         case None | str():
@@ -445,12 +449,27 @@ def _is_whole(file: LandedFile) -> bool:
         return not stream.raw.breaks_off
 
 
-def _filled_lines(file: LandedFile) -> Iterator[Line]:
+def filled_lines(file: LandedFile) -> Iterator[Line]:
     return (line for line in _lines(file) if not _is_blank(line))
 
 
 def _is_blank(line: Line) -> bool:
     return line.problem is None and not line.content.strip()
+
+
+def whole(file: LandedFile) -> Line:
+    """The file as one line. Raises UnreadableError if it is longer than a line may be, or damaged."""
+    with _open(file) as stream:
+        try:
+            content = stream.read(file.maximum_line_bytes + 1)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise UnreadableError(f"not {file.compression}, or damaged") from None
+        if len(content) > file.maximum_line_bytes:
+            raise UnreadableError(f"longer than {file.maximum_line_bytes:,} bytes; write one object a line, as .ndjson")
+        problem = "the compressed file breaks off here" if stream.raw.breaks_off else None
+    return Line(1, 0, content.removeprefix(BYTE_ORDER_MARK), problem)
 
 
 def _lines(file: LandedFile) -> Iterator[Line]:

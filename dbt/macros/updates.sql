@@ -155,6 +155,24 @@
 {%- endmacro %}
 
 
+{# Pull requests of which the record or an event is new. #}
+{% macro new_pull_requests(pull_requests, events) -%}
+    (
+        select
+            source,
+            repository,
+            pull_request_number
+        from {{ new_rows(pull_requests) }} as pull_requests
+        union
+        select
+            source,
+            repository,
+            pull_request_number
+        from {{ new_rows(events) }} as events
+    )
+{%- endmacro %}
+
+
 {# An incremental model with these keys, whose rows a model of touched keys tells to make anew: a list or, where the two
    name them differently, a mapping from its own names to those of touched. Named as a dependency only where dbt reads
    the project, since unit tests need not give what only an update reads. #}

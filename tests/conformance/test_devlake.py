@@ -102,7 +102,8 @@ def marts(**tables: list[dict]) -> dict[str, list[dict]]:
     with memory() as connection:
         for name, rows in tables.items():
             insert(connection, TABLES[name], frame(TABLES[name], rows))
-        return models(**profile("devlake")).marts(connection)
+        names = ("fct_changes", "fct_deployments", "fct_incidents", "fct_pull_requests")
+        return models(**profile("devlake")).marts(connection, *names)
 
 
 def hold(case: str, what: str, theirs: dict[str, object], ours: dict[str, object]) -> None:

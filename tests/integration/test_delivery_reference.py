@@ -78,7 +78,7 @@ def marts_of(history: History, built: Models) -> dict[str, list[dict]]:
     with memory() as connection:
         for name, rows in history.items():
             insert(connection, TABLES[name], frame(TABLES[name], rows))
-        return built.marts(connection)
+        return built.marts(connection, *KEYS)
 
 
 def expected_marts(reference: Delivery) -> dict[str, list[dict]]:
@@ -217,7 +217,7 @@ def loaded(built: Models, *batches: History) -> dict[str, list[dict]]:
         for number, batch in enumerate(batches):
             frames = {name: frame(TABLES[name], rows) for name, rows in batch.items()}
             load_rows(connection, frames, origin=f"batch {number}")
-        return {name: keyed(name, rows) for name, rows in built.marts(connection).items() if name in KEYS}
+        return {name: keyed(name, rows) for name, rows in built.marts(connection, *KEYS).items()}
 
 
 @few_examples

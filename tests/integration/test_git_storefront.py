@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from running import copy_of, installation, published, refresh_here
 
 from dagster_project.extract import git
 from dagster_project.extract.git_repository import Repository
@@ -24,19 +25,16 @@ RECORDED = Path(__file__).resolve().parents[3] / "shared/real/storefront"
 TAGS = r"production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)"
 
 
-def installation(folder: Path, repository: Path) -> Settings:
-    file = folder / "plumbline.yaml"
-    file.write_text(
-        f"data_dir: data\nsources: [{{kind: git, repository: '{repository}', service: storefront-web, "
-        f"deployments: {{tags: '{TAGS}', environment: production}}}}]\n",
-        encoding="utf-8",
-    )
-    return load_settings(file)
+def history(folder: Path, repository: Path) -> Settings:
+    """The settings of an installation whose one source is this repository."""
+    source = f"  - kind: git\n    repository: {repository}\n    service: storefront-web\n"
+    deployments = f"    deployments:\n      tags: '{TAGS}'\n      environment: production\n"
+    return load_settings(installation(folder, source + deployments, "storefront-web,shop,frontend,storefront,,\n"))
 
 
 @pytest.fixture(scope="module")
 def settings(storefront, tmp_path_factory) -> Settings:
-    return installation(tmp_path_factory.mktemp("installation"), storefront)
+    return history(tmp_path_factory.mktemp("storefront"), storefront)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +168,7 @@ def test_reading_the_last_year_on_top_gives_what_reading_at_once_gives(storefron
     late = [line for line in run_git("show-ref", "--tags").splitlines() if "refs/tags/production--2026" in line]
     run_git("update-ref", "--stdin", stdin="".join(f"delete {line.split()[1]}\n" for line in late))
     run_git("update-ref", "refs/heads/main", run_git("rev-list", "-1", "--before=2026-01-01", "main").strip())
-    settings = installation(tmp_path, clone)
+    settings = history(tmp_path, clone)
     with Warehouse(settings).connect() as build:
         git.extract(settings.sources[0], settings, build)
         [known] = build.sql("select count(*) from raw.changes").fetchone()
@@ -195,3 +193,24 @@ def test_no_person_stands_in_the_warehouse_file(settings, connection):
     stored = settings.warehouse_file.read_bytes().lower()
     assert b"engineer" not in stored
     assert b"example.com" not in stored
+
+
+def test_the_published_figures_are_those_of_the_record(settings, connection, tmp_path):
+    connection.execute("checkpoint")
+    config = copy_of(settings.config_file, tmp_path)
+    refresh_here(config)
+    totals = "sum(deployments), sum(rollbacks), sum(redeploys), sum(changes)"
+    for period in ("daily", "weekly", "monthly", "quarterly"):
+        assert published(config, f"select {totals} from delivery_{period}") == [(1480, 24, 22, 16345)]
+    assert published(config, "select count(*) from fct_changes where lead_time_hours < 0") == [(0,)]
+    ((august, bulk),) = published(
+        config,
+        "select lead_time_median_hours, changes from delivery_monthly where month = date '2021-08-01'",
+    )
+    assert august < 24
+    assert bulk > 4870
+    assert published(
+        config,
+        "select sum(changes) from fct_deployments "
+        "where is_bulk_import and finished_at between '2021-08-01' and '2021-09-01'",
+    ) == [(4870,)]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
+import pytest
 from dagster import DagsterInstance
-from running import PEOPLE, checksums, copy_of, installation, land, published, run
+from running import PEOPLE, checksums, copy_of, installation, published, run, start
 
 from dagster_project.contracts import DEPLOYMENTS, RAW_TABLES
 from dagster_project.definitions import defs
@@ -89,34 +92,37 @@ def test_publishing_a_build_that_no_gate_has_seen_is_refused(shop, tmp_path, mon
     assert checksums(config) == before
 
 
-def test_a_second_run_without_news_changes_no_published_table(shop, tmp_path):
-    config = copy_of(shop, tmp_path)
-    before = checksums(config)
-    code, output = run(config)
+class Met(NamedTuple):
+    """A run without news, and one that was started while it went on: exit codes and what they said."""
+
+    config: Path
+    process: int
+    first: tuple[int, str]
+    second: tuple[int, str]
+
+
+@pytest.fixture(scope="module")
+def met(shop, tmp_path_factory) -> Met:
+    config = copy_of(shop, tmp_path_factory.mktemp("met"))
+    first = start(config, "run")
+    begun = next(line for line in first.stdout if line.startswith("extract"))
+    second = run(config)
+    rest, _ = first.communicate()
+    return Met(config, first.pid, (first.returncode, begun + rest), second)
+
+
+def test_a_second_run_without_news_changes_no_published_table(shop, met):
+    code, output = met.first
     assert code == 0, output
-    assert checksums(config) == before
     assert "nothing new" in output
+    assert checksums(met.config) == checksums(shop)
 
 
-def test_a_refused_gate_leaves_the_publication_as_it_was(shop, tmp_path):
-    config = copy_of(shop, tmp_path)
-    before = {path: path.read_bytes() for path in (config.parent / "data/published").rglob("*") if path.is_file()}
-    # A deployment of a service that nobody owns up to breaks the suite of fct_deployments.
-    land(
-        config.parent,
-        "deployments",
-        "stray.ndjson",
-        [
-            {"deployment_id": "stray", "service": "unknown", "environment": "production", "status": "success"}
-            | {"finished_at": "2024-04-02T12:00:00Z", "commit_sha": "f" * 40}
-        ],
-    )
-    code, output = run(config)
-    assert code == 3, output
-    assert "fct_deployments" in output
-    assert "stray" in output
-    after = {path: path.read_bytes() for path in (config.parent / "data/published").rglob("*") if path.is_file()}
-    assert after == before
+def test_of_two_runs_at_once_the_second_ends_with_one_clear_line(met):
+    code, output = met.second
+    assert code == 1
+    assert f"process {met.process}" in output
+    assert len(output.strip().splitlines()) == 1
 
 
 def test_a_wrong_configuration_ends_with_its_key(tmp_path):

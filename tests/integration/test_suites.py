@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import duckdb
 import pytest
+from running import build_here
 
 from dagster_project.extract import demo
 from dagster_project.publication import publish
 from dagster_project.quality.gate import run_gate
 from dagster_project.quality.record import gate_summary
 from dagster_project.quality.suites import load_suite
-from dagster_project.reference import load_reference
-from dagster_project.settings import DBT_DIR, EXPECTATIONS_DIR, DemoSource, load_settings
+from dagster_project.settings import EXPECTATIONS_DIR, DemoSource, load_settings
 from dagster_project.warehouse import Warehouse
 
 TABLES = sorted(file.stem for file in EXPECTATIONS_DIR.glob("*.yaml"))
@@ -249,27 +245,11 @@ def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suites")
     config = demo.write_installation(folder, DemoSource(kind="demo", days=120, sessions_per_day=10))
     config.write_text(config.read_text(encoding="utf-8") + LANDING, encoding="utf-8")
+    (folder / "landing").mkdir()
     settings = load_settings(config)
+    build_here(settings)
     with Warehouse(settings).connect() as connection:
-        load_reference(connection, settings.reference_dir)
-        demo.extract(settings.sources[0], settings, connection)
         connection.execute(LANDED)
-    subprocess.run(
-        [
-            Path(sys.executable).with_name("dbt"),
-            "build",
-            "--exclude-resource-type",
-            "unit_test",
-            "--target-path",
-            folder / "target",
-            "--log-path",
-            folder,
-        ],
-        cwd=DBT_DIR,
-        env={**os.environ, "PLUMBLINE_WAREHOUSE": str(settings.warehouse_file)},
-        check=True,
-        capture_output=True,
-    )
     return settings
 
 

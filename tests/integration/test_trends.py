@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import date
 from math import exp, log, sqrt
-from pathlib import Path
 from statistics import fmean, variance
 
 import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from dbt_models import dbt
 from scipy.stats import t as student
-
-from dagster_project.settings import DBT_DIR
 
 BASELINE, MARGIN, MARGIN_OF_RATES = 12, 0.1, 0.01
 Z_SQUARED = 1.959963984540054**2
@@ -36,14 +31,9 @@ FIGURES = [*METRICS, *{name for _, numerator, n, _ in METRICS.values() for name 
 @pytest.fixture(scope="module")
 def sql(tmp_path_factory) -> str:
     """The query that the macro makes of a table named figures."""
-    folder = tmp_path_factory.mktemp("trends")
-    command = [Path(sys.executable).with_name("dbt"), "--quiet", "compile"]
-    command += ["--inline", "{{ trends('figures', 'month', 'service') }}"]
-    command += ["--target-path", folder, "--log-path", folder]
-    environment = {**os.environ, "PLUMBLINE_WAREHOUSE": str(folder / "warehouse.duckdb"), "NO_COLOR": "1"}
-    result = subprocess.run(command, cwd=DBT_DIR, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
-    return result.stdout
+    file = tmp_path_factory.mktemp("trends") / "warehouse.duckdb"
+    (compiled,) = dbt(file, "compile", "--inline", "{{ trends('figures', 'month', 'service') }}")
+    return compiled.node.compiled_code
 
 
 def month(number: int) -> date:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
-from dbt_models import in_order, memory, models
+from dbt_models import dbt, in_order, memory, models
 
 from dagster_project.contracts import TABLES
 from dagster_project.definition_version import with_version
 from dagster_project.load import load
 from dagster_project.quality.fingerprint import fingerprint
-from dagster_project.settings import DBT_DIR, Settings
+from dagster_project.settings import Settings
 from dagster_project.warehouse import Warehouse, transaction
 
 # Few enough changes for random histories to have bulk imports.
@@ -32,28 +27,26 @@ START = datetime(2025, 1, 20)
 class Installation:
     """A build file that is updated, beside which the same raw tables are built in full."""
 
-    def __init__(self, folder: Path, name: str = "warehouse") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
-        self.file = self.settings.warehouse_file.with_stem(name)
+        self.file = self.settings.warehouse_file
         self.own([("web", "front"), ("api", "back")])
 
     def own(self, services: list[tuple[str, str]]) -> None:
-        with self.connect() as connection:
+        with Warehouse(self.settings).connect() as connection:
             own(connection, services)
 
     def load(self, rows: dict[str, list[dict]], mirror: bool = False) -> None:
-        with self.connect() as connection:
+        with Warehouse(self.settings).connect() as connection:
             load_all(connection, rows, mirror)
-
-    def connect(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        warehouse = Warehouse(self.settings)
-        warehouse.file = self.file
-        return warehouse.connect()
 
     def build(self) -> bool:
         """Build once more; returns whether that updated what was there."""
-        self._dbt(self.file, "build", "--exclude-resource-type", "unit_test")
+        dbt(self.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
+        return self.is_update()
+
+    def is_update(self) -> bool:
         with duckdb.connect(self.file, read_only=True) as connection:
             ((is_success, is_update),) = connection.sql("select is_success, is_update from meta.build").fetchall()
         assert is_success
@@ -63,28 +56,11 @@ class Installation:
         return contents(self.file)
 
     def marts_in_full(self) -> dict[str, str]:
-        file = self.folder / "full.duckdb"
+        file = self.folder / "full" / self.file.name
+        file.parent.mkdir(exist_ok=True)
         shutil.copyfile(self.file, file)
-        self._dbt(file, "run", "--full-refresh")
+        dbt(file, "run", "--full-refresh", **with_version(VARIABLES))
         return contents(file)
-
-    def _dbt(self, file: Path, *arguments: str) -> None:
-        folders = ["--target-path", self.folder / "target", "--log-path", self.folder / "logs"]
-        result = subprocess.run(
-            [
-                Path(sys.executable).with_name("dbt"),
-                *arguments,
-                "--vars",
-                json.dumps(with_version(VARIABLES)),
-                *folders,
-            ],
-            cwd=DBT_DIR,
-            env={**os.environ, "PLUMBLINE_WAREHOUSE": str(file), "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout
 
 
 def own(connection: duckdb.DuckDBPyConnection, services: list[tuple[str, str]]) -> None:
@@ -186,6 +162,17 @@ def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]
                 "author_key": f"person {randomness.randrange(9)}",
             }
         )
+    rows["pull_request_events"] = [
+        {
+            "repository": "shop",
+            "pull_request_number": 1 + key % 9,
+            "event_id": f"e{key}",
+            "event_type": randomness.choice(["committed", "ready", "approved"]),
+            "occurred_at": at(),
+            "actor_key": f"person {randomness.randrange(9)}",
+        }
+        for key in keys(12)
+    ]
     for key in keys(40):
         started_at = at()
         rows["builds"].append(
@@ -218,32 +205,26 @@ class Updates:
     """What dbt runs in a build that updates, as SQL: in memory it takes a fraction of a second."""
 
     def __init__(self, folder: Path) -> None:
-        # The database in memory has the name of this file.
-        installation = Installation(folder, "memory")
+        installation = Installation(folder)
         installation.load({"deployments": [deployment(1, 0), deployment(2, 1)]})
         assert not installation.build()
-        assert installation.build()
-        target = folder / "target"
-        nodes = json.loads((target / "manifest.json").read_text(encoding="utf-8"))["nodes"]
-        results = json.loads((target / "run_results.json").read_text(encoding="utf-8"))["results"]
-        results.sort(key=lambda result: result["timing"][-1]["completed_at"] if result["timing"] else "")
-        self.models = [
-            (nodes[result["unique_id"]], result["compiled_code"])
-            for result in results
-            if result["unique_id"].startswith("model.")
-        ]
+        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
+        assert installation.is_update()
+        # In the order in which they ran, so that each reads what others left.
+        results = sorted(results, key=lambda result: max((part.completed_at for part in result.timing), default=START))
+        self.models = [result.node for result in results if result.node.resource_type == "model"]
         (self.remember,) = (
-            result["compiled_code"] for result in results if result["unique_id"].endswith("on-run-end-0")
+            result.node.compiled_code for result in results if result.node.unique_id.endswith("on-run-end-0")
         )
 
     def build(self, connection: duckdb.DuckDBPyConnection) -> None:
-        for node, query in self.models:
-            name, config = f"{node['schema']}.{node['alias']}", node["config"]
-            if config["materialized"] != "incremental":
-                query = in_order(query, list(node["columns"]), config["contract"]["enforced"])
-                connection.execute(f"create or replace {config['materialized']} {name} as {query}")
+        for node in self.models:
+            name, query = f"{node.schema}.{node.alias}", node.compiled_code
+            if node.config.materialized != "incremental":
+                query = in_order(query, list(node.columns), node.config.contract.enforced)
+                connection.execute(f"create or replace {node.config.materialized} {name} as {query}")
                 continue
-            keys, touched = config["meta"]["touched_keys"], config["meta"]["touched"]
+            keys, touched = node.config.meta["touched_keys"], node.config.meta["touched"]
             connection.execute(f"create or replace temp table made as {query}")
             connection.execute(
                 f"delete from {name} where ({', '.join(keys)}) in "

@@ -4,6 +4,7 @@
 {%- set change_paths = source('raw', 'change_paths') -%}
 {%- set deployment_changes = source('raw', 'deployment_changes') -%}
 {%- set pull_requests = source('raw', 'pull_requests') -%}
+{%- set events = source('raw', 'pull_request_events') -%}
 
 {%- if is_update() -%}
 with deployments as (
@@ -25,7 +26,7 @@ inner join deployments on shipped.deployment_key = deployments.deployment_key
 union
 select changes.commit_sha
 from {{ changes }} as changes
-inner join {{ new_rows(pull_requests) }} as pull_requests
+inner join {{ new_pull_requests(pull_requests, events) }} as pull_requests
     on
         changes.source = pull_requests.source
         and changes.repository = pull_requests.repository

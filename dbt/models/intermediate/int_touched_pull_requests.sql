@@ -5,6 +5,7 @@
 {%- do ref('int_review_groups') -%}
 {%- do ref('stg_pull_requests') -%}
 {%- set raw_pull_requests = source('raw', 'pull_requests') -%}
+{%- set events = source('raw', 'pull_request_events') -%}
 
 {%- if is_update() -%}
 with deployments as (
@@ -45,7 +46,7 @@ select
     source,
     repository,
     pull_request_number
-from {{ new_rows(raw_pull_requests) }} as pull_requests
+from {{ new_pull_requests(raw_pull_requests, events) }} as pull_requests
 union
 select
     pull_requests.source,

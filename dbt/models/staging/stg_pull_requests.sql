@@ -4,35 +4,70 @@ with source as (
 
 ),
 
+-- Of reviews and comments those by somebody other than the author.
+events as (
+
+    select
+        events.source,
+        events.repository,
+        events.pull_request_number,
+        min(events.occurred_at) filter (where events.event_type = 'committed') as first_commit_at,
+        min(events.occurred_at) filter (where events.event_type = 'ready') as ready_at,
+        min(events.occurred_at) filter (
+            where
+            events.event_type in ('commented', 'reviewed', 'approved')
+            and events.actor_key is distinct from source.author_key
+        ) as first_review_at,
+        min(events.occurred_at) filter (where events.event_type = 'approved') as approved_at,
+        count(distinct events.event_id) filter (
+            where
+            events.event_type in ('reviewed', 'approved')
+            and events.actor_key is distinct from source.author_key
+        ) as review_count
+    from {{ ref('stg_pull_request_events') }} as events
+    inner join source
+        on
+            events.source = source.source
+            and events.repository = source.repository
+            and events.pull_request_number = source.pull_request_number
+    group by all
+
+),
+
 renamed as (
 
     select
         -- keys
-        source,
-        repository,
-        pull_request_number,
-        merge_commit_sha,
-        author_key,
+        source.source,
+        source.repository,
+        source.pull_request_number,
+        source.merge_commit_sha,
+        source.author_key,
 
         -- kind
-        merge_method,
-        review_count,
+        source.merge_method,
+        coalesce(source.review_count, events.review_count) as review_count,
 
         -- size
-        files_changed,
-        lines_added,
-        lines_deleted,
+        source.files_changed,
+        source.lines_added,
+        source.lines_deleted,
 
         -- times
-        first_commit_at,
-        created_at,
-        ready_at,
-        first_review_at,
-        approved_at,
-        merged_at,
-        closed_at
+        coalesce(source.first_commit_at, events.first_commit_at) as first_commit_at,
+        source.created_at,
+        coalesce(source.ready_at, events.ready_at) as ready_at,
+        coalesce(source.first_review_at, events.first_review_at) as first_review_at,
+        coalesce(source.approved_at, events.approved_at) as approved_at,
+        source.merged_at,
+        source.closed_at
 
     from source
+    left join events
+        on
+            source.source = events.source
+            and source.repository = events.repository
+            and source.pull_request_number = events.pull_request_number
 
 )
 
