@@ -189,7 +189,7 @@
 
 {# The condition that such a model looks at a row: in an update only at the touched ones. #}
 {% macro is_touched(rows=none) -%}
-    {%- if is_incremental() -%}
+    {%- if config.get('materialized') == 'incremental' and is_incremental() -%}
         {{ is_among_touched(rows) }}
     {%- else -%}
         true
