@@ -1100,6 +1100,42 @@ JOURNEYS = Table(
     ),
 )
 
+INDICATORS = (
+    "bounced_sessions",
+    "error_sessions",
+    "poor_lcp_page_loads",
+    "not_good_lcp_page_loads",
+    "incomplete_journeys",
+    "failed_accessibility_checks",
+    "failed_requests",
+    "slow_requests",
+    "process_restarts",
+    "failed_payments",
+)
+DEGRADATION_INDICATORS = Table(
+    "degradation_indicators",
+    "One indicator by which deployments are judged, for all services or, in a row that wins over it, for one.",
+    key=("indicator", "service"),
+    schema="reference",
+    columns=(
+        Column("indicator", "text", "What is counted as bad.", required=True, allowed=INDICATORS),
+        Column("service", "text", "The service, as named in services.csv; empty: all others."),
+        Column(
+            "least_rise",
+            "number",
+            "Smallest rise of the bad share that matters, in points of 1: 0.01 is one session in a hundred.",
+            required=True,
+            minimum=0,
+            maximum=1,
+        ),
+        Column("objective_ms", "number", "Of `slow_requests`: a request that takes longer is slow.", minimum=0),
+    ),
+    rules=(
+        Rule("indicator <> 'slow_requests' or objective_ms is not null", "slow_requests needs objective_ms"),
+        Rule("indicator = 'slow_requests' or objective_ms is null", "only slow_requests has objective_ms"),
+    ),
+)
+
 RUBRIC = Table(
     "rubric",
     "One level of one dimension of the rubric, from when to when; it changes on the first day of a quarter only.",
@@ -1359,6 +1395,7 @@ REFERENCE_TABLES: tuple[Table, ...] = (
     ROTATIONS,
     CORRECTIONS,
     JOURNEYS,
+    DEGRADATION_INDICATORS,
     RUBRIC,
     OV_QUARTERS,
     DECISION_LOG,

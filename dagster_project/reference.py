@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from dagster_project.contracts import (
+    DEGRADATION_INDICATORS,
     DORA_BANDS,
     OV_DIMENSIONS,
     PROFILES,
@@ -28,7 +29,7 @@ from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
 # Facts about the world, or a first proposal: a folder without the file has the one shipped here.
-SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, RUBRIC.name}
+SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name, RUBRIC.name}
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:

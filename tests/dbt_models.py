@@ -147,10 +147,20 @@ class Models:
     def build(self, connection: duckdb.DuckDBPyConnection, *marts: str) -> None:
         """The models that these marts, or all, are made from, into the database."""
         for node in self._needed(marts) if marts else self.nodes:
-            connection.execute(f"create schema if not exists {node.schema}")
-            kind = "view" if node.config.materialized == "view" else "table"
-            query = in_order(node.compiled_code, list(node.columns), node.config.contract.enforced)
-            connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {query}")
+            self._run(connection, node)
+
+    def run(self, connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+        """These models alone, into a database that holds what they read."""
+        for node in self.nodes:
+            if node.name in names:
+                self._run(connection, node)
+
+    @staticmethod
+    def _run(connection: duckdb.DuckDBPyConnection, node: Any) -> None:
+        connection.execute(f"create schema if not exists {node.schema}")
+        kind = "view" if node.config.materialized == "view" else "table"
+        query = in_order(node.compiled_code, list(node.columns), node.config.contract.enforced)
+        connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {query}")
 
     def marts(self, connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, list[dict]]:
         """Build, then the rows of these marts, or of all."""

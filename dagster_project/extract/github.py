@@ -16,7 +16,6 @@ KNOWN = "deployment, deployment status, pull request, review, comment, workflow 
 # `inactive`, a later deployment took its place, says nothing about the outcome.
 STATES = {
     "success": "success",
-    "active": "success",
     "failure": "failure",
     "error": "error",
     "abandoned": "cancelled",

@@ -38,6 +38,7 @@
     create table if not exists reference.rotations (rotation VARCHAR, team VARCHAR, services VARCHAR, time_zone VARCHAR, business_start VARCHAR, business_end VARCHAR, sleep_start VARCHAR, sleep_end VARCHAR, shift_hours BIGINT, handover VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.corrections (corrected_at TIMESTAMP, corrected_by_role VARCHAR, why VARCHAR, verdict VARCHAR, deployment_key VARCHAR, incident_key VARCHAR, cause VARCHAR);
     create table if not exists reference.journeys (journey VARCHAR, service VARCHAR, position BIGINT, step VARCHAR, step_kind VARCHAR, route VARCHAR, action VARCHAR, api_service VARCHAR, method VARCHAR);
+    create table if not exists reference.degradation_indicators (indicator VARCHAR, service VARCHAR, least_rise DOUBLE, objective_ms DOUBLE);
     create table if not exists reference.rubric (dimension VARCHAR, level BIGINT, descriptor VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
     create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);

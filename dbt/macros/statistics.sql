@@ -11,28 +11,35 @@
 {%- endmacro %}
 
 
+{# The same for numbers of any size, in 10^-15. #}
+{% macro exact_total(value) -%}
+    cast(sum(cast({{ value }} as decimal(38, 15))) as double)
+{%- endmacro %}
+
+
 {% macro percentile(share, value) -%}
     percentile_cont({{ share }}) within group (order by {{ value }})
 {%- endmacro %}
 
 
 {# End of the Wilson 95 % score interval of hits out of n, within 0 and 1; NULL at n = 0. Rounded, since at no hits and
-   at nothing but hits it is 0 and 1 only up to the error of floating-point numbers. #}
-{% macro wilson_low(hits, n) -%}
-    {{ wilson_bound(hits, n, '-') }}
+   at nothing but hits it is 0 and 1 only up to the error of floating-point numbers. The quantile is that of the normal
+   distribution, unless the variance is an estimate of few degrees of freedom. #}
+{% macro wilson_low(hits, n, squared_quantile=none) -%}
+    {{ wilson_bound(hits, n, '-', squared_quantile or z_squared()) }}
 {%- endmacro %}
 
-{% macro wilson_high(hits, n) -%}
-    {{ wilson_bound(hits, n, '+') }}
+{% macro wilson_high(hits, n, squared_quantile=none) -%}
+    {{ wilson_bound(hits, n, '+', squared_quantile or z_squared()) }}
 {%- endmacro %}
 
-{% macro wilson_bound(hits, n, sign) -%}
+{% macro wilson_bound(hits, n, sign, squared_quantile) -%}
     round(
         (
-            {{ hits }} + {{ z_squared() }} / 2
-            {{ sign }} sqrt({{ z_squared() }} * {{ ratio(hits ~ ' * (' ~ n ~ ' - ' ~ hits ~ ')', n) }}
-            + {{ z_squared() }} * {{ z_squared() }} / 4)
-        ) / ({{ n }} + {{ z_squared() }}),
+            {{ hits }} + {{ squared_quantile }} / 2
+            {{ sign }} sqrt({{ squared_quantile }} * {{ ratio(hits ~ ' * (' ~ n ~ ' - ' ~ hits ~ ')', n) }}
+            + {{ squared_quantile }} * {{ squared_quantile }} / 4)
+        ) / ({{ n }} + {{ squared_quantile }}),
         9
     )
 {%- endmacro %}

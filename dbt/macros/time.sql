@@ -51,6 +51,18 @@
 {%- endmacro %}
 
 
+{# Whole hours since 1970-01-01 00:00 UTC. #}
+{% macro hour_number(at) %}{{ adapter.dispatch('hour_number')(at) }}{% endmacro %}
+
+{% macro default__hour_number(at) -%}
+    date_diff('hour', timestamp '1970-01-01 00:00:00', {{ at }})
+{%- endmacro %}
+
+{% macro spark__hour_number(at) -%}
+    cast(floor(unix_micros({{ at }}) / 3600000000) as bigint)
+{%- endmacro %}
+
+
 {# A UTC time on the clock of the calendar's time zone. #}
 {% macro local_time(at) -%}
     {%- if var('calendar_time_zone') == 'UTC' -%}

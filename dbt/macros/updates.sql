@@ -26,7 +26,7 @@
                 select 1 from raw.batches
                 where rows_removed > 0 and batch_id not in (select batch_id from meta.seen_batches)
             )
-            {%- for table in ['services', 'journeys'] %}
+            {%- for table in ['services', 'journeys', 'degradation_indicators'] %}
             and not exists (select * from reference.{{ table }} except select * from meta.seen_{{ table }})
             and not exists (select * from meta.seen_{{ table }} except select * from reference.{{ table }})
             {%- endfor %}
@@ -41,6 +41,7 @@
         create or replace table meta.seen_batches as select batch_id from raw.batches;
         create or replace table meta.seen_services as select * from reference.services;
         create or replace table meta.seen_journeys as select * from reference.journeys;
+        create or replace table meta.seen_degradation_indicators as select * from reference.degradation_indicators;
         create or replace table meta.seen_as_of as select as_of from {{ as_it_stands("int_as_of") }};
         {%- for name, rows in watched_rows().items() %}
         create or replace table meta.seen_{{ name }} as select {{ rows.columns | join(', ') }} from {{ rows.relation }};

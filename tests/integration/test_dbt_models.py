@@ -22,6 +22,8 @@ MARTS = {
     "fct_incidents",
     "fct_deployment_failures",
     "fct_corrections",
+    "fct_degradations",
+    "degradation_contributions",
     "delivery_daily",
     "delivery_weekly",
     "delivery_monthly",
@@ -219,6 +221,7 @@ def test_every_published_column_says_what_it_is_and_none_is_a_person_a_batch_or_
         "replaced_deployment_key",
         "blamed_deployment_key",
         "incident_key",
+        "first_degraded_deployment_key",
         "first_evidence_key",
         "subject_key",
     }

@@ -72,6 +72,31 @@ DAMAGE = {
         "fct_deployment_failures",
         "only_a_success_fails_and_not_before_its_end",
     ),
+    "update marts.fct_degradations set first_degraded_deployment_key = 'nowhere' where verdict = 'insufficient_data'": (
+        "fct_degradations",
+        "a_degraded_deployment_meets_every_condition",
+    ),
+    "update marts.fct_degradations set verdict = 'still_degraded' where verdict = 'insufficient_data'": (
+        "fct_degradations",
+        "whom_a_deployment_blames_is_degraded_and_earlier",
+    ),
+    "update marts.fct_degradations set bad_cases = cases + 1": (
+        "fct_degradations",
+        "intervals_hold_what_they_are_of",
+    ),
+    "update marts.fct_degradations set deployed_on = deployed_on - 1": (
+        "fct_degradations",
+        "deployments_are_successes_of_the_facts",
+    ),
+    "update marts.degradation_contributions set contribution = contribution + 1": (
+        "degradation_contributions",
+        "contributions_of_a_dimension_sum_to_the_change",
+    ),
+    "insert into marts.degradation_contributions "
+    "select * replace ('nowhere' as deployment_key) from marts.degradation_contributions limit 1": (
+        "degradation_contributions",
+        "every_degraded_deployment_has_contributions_and_no_other",
+    ),
     "update marts.fct_corrections set deployment_key = 'nowhere' where verdict = 'deployment_failed'": (
         "fct_corrections",
         "a_correction_names_what_is_on_record",

@@ -51,6 +51,18 @@ evidence as (
         null as resolved_at
     from corrections
     where verdict = 'deployment_failed'
+    union all
+    -- A later deployment in which nobody has repaired it yet is no second failure.
+    select
+        deployment_key,
+        'degradation' as cause,
+        indicator as evidence_key,
+        'inferred' as attribution,
+        null as started_at,
+        recovered_at as mitigated_at,
+        recovered_at as resolved_at
+    from {{ ref('int_degradations') }}
+    where verdict = 'degraded'
 
 ),
 

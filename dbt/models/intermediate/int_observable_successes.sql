@@ -99,11 +99,17 @@ windows as (
 )
 
 select
-    deployment_key,
-    min(closed_at) as observable_success_at
+    windows.deployment_key,
+    min(windows.closed_at) as observable_success_at
 from windows
 where
-    not is_success
-    and next_success_at <= closed_at
-    and closed_at <= least(coalesce(next_failure_at, observed_until), observed_until)
-group by deployment_key
+    not windows.is_success
+    and windows.next_success_at <= windows.closed_at
+    and windows.closed_at <= least(coalesce(windows.next_failure_at, windows.observed_until), windows.observed_until)
+    -- What users experience got worse, or stayed so, whatever the checks say.
+    and windows.deployment_key not in (
+        select degradations.deployment_key
+        from {{ ref('int_degradations') }} as degradations
+        where degradations.verdict in ('degraded', 'still_degraded')
+    )
+group by windows.deployment_key

@@ -1,0 +1,130 @@
+with degraded as (
+
+    select
+        degradations.deployment_key,
+        degradations.indicator,
+        windows.service,
+        windows.first_hour,
+        windows.first_whole_hour,
+        windows.last_hour
+    from {{ ref('int_degradations') }} as degradations
+    inner join {{ ref('int_deployment_windows') }} as windows
+        on degradations.deployment_key = windows.deployment_key
+    where degradations.verdict = 'degraded'
+
+),
+
+arms as (
+
+    select
+        *,
+        {{ each_number(0, var('degradation_baseline_days') // 7) }} * 7 as days_before
+    from degraded
+
+),
+
+kept as (
+
+    select
+        arms.deployment_key,
+        arms.indicator,
+        arms.service,
+        arms.days_before,
+        arms.first_whole_hour,
+        arms.first_hour - 24 * arms.days_before as from_hour,
+        arms.last_hour - 24 * arms.days_before as to_hour
+    from arms
+    left join {{ ref('int_left_out_baselines') }} as left_out
+        on
+            arms.deployment_key = left_out.deployment_key
+            and arms.indicator = left_out.indicator
+            and arms.days_before = left_out.days_before
+    where left_out.deployment_key is null
+
+),
+
+known as (
+
+    select distinct
+        service,
+        release
+    from {{ ref('int_release_matches') }}
+
+),
+
+cases as (
+
+    select
+        kept.deployment_key,
+        kept.indicator,
+        kept.days_before = 0 as is_after,
+        cases.source,
+        cases.service,
+        cases.session_id,
+        cases.route,
+        cases.component,
+        cases.device_class,
+        cases.country,
+        cases.cases * cases.weight as weight,
+        cases.bad_cases * cases.weight as bad_weight
+    from kept
+    inner join {{ ref('int_indicator_cases') }} as cases
+        on
+            kept.service = cases.service
+            and kept.indicator = cases.indicator
+            and kept.from_hour <= {{ hour_number('cases.occurred_at') }}
+            and kept.to_hour >= {{ hour_number('cases.occurred_at') }}
+            and cases.cases > 0
+    left join {{ ref('int_release_matches') }} as matches
+        on
+            cases.service = matches.service
+            and cases.release = matches.release
+            and kept.deployment_key = matches.deployment_key
+    left join known on cases.service = known.service and cases.release = known.release
+    where
+        kept.days_before > 0
+        or matches.deployment_key is not null
+        or (known.release is null and {{ hour_number('cases.occurred_at') }} >= kept.first_whole_hour)
+
+),
+
+-- What only the events of a session tell: its flags, and where its first error was.
+traits as (
+
+    select
+        events.source,
+        events.service,
+        events.session_id,
+        min(events.feature_flags) as feature_flags,
+        min_by(events.component, events.occurred_at) filter (where events.event_type = 'error') as component
+    from {{ ref('stg_rum_events') }} as events
+    where
+        exists (
+            select 1 from cases
+            where
+                cases.source = events.source
+                and cases.service = events.service
+                and cases.session_id = events.session_id
+        )
+    group by events.source, events.service, events.session_id
+
+)
+
+select
+    cases.deployment_key,
+    cases.indicator,
+    cases.is_after,
+    cases.route,
+    coalesce(cases.component, case when cases.indicator = 'error_sessions' then traits.component end) as component,
+    cases.device_class,
+    cases.country,
+    traits.feature_flags,
+    cast(sum(cases.weight) as bigint) as weight,
+    cast(sum(cases.bad_weight) as bigint) as bad_weight
+from cases
+left join traits
+    on
+        cases.source = traits.source
+        and cases.service = traits.service
+        and cases.session_id = traits.session_id
+group by all
