@@ -1,4 +1,4 @@
-"""`plumbline`: run, demo, doctor, vars, report, dev.
+"""`plumbline`: run, demo, doctor, slo check, vars, report, dev.
 
 Exit codes: 0 done; 2 wrong configuration; 3 the gate refused and the published marts are untouched; 1 anything else.
 """
@@ -73,6 +73,26 @@ def doctor() -> None:
     findings = diagnose()
     show(findings)
     sys.exit(max(finding.exit_code for finding in findings))
+
+
+@cli.group()
+def slo() -> None:
+    """Service level objectives, as in the folder slos of the reference data."""
+
+
+@slo.command("check")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def slo_check(files: tuple[Path, ...]) -> None:
+    """Validate definitions (FILES, else all of the installation) and try them on the history on record."""
+    from dagster_project.slo.check import check
+
+    problems, histories = check(load_settings(), files)
+    for history in histories:
+        for each in history.objectives:
+            click.echo(f"{history.definition.name}, {each}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    click.echo("every definition is right")
 
 
 @cli.command("vars")

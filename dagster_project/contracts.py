@@ -24,15 +24,15 @@ DUCKDB_TYPES: dict[Type, str] = {
 # Longer text is no identifier, version or route; it is a payload in the wrong field.
 MAXIMUM_TEXT_LENGTH = 1000
 # The loader adds these to every row that it checks.
-RESERVED_NAMES = {"reason", "fields", "is_broken", "loaded_at", "batch_id"}
+RESERVED_NAMES = {"reason", "fields", "faults", "is_suspect", "loaded_at", "batch_id"}
 
 
 @dataclass(frozen=True)
 class Column:
     """One column.
 
-    `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds 64 bits of the
-    MD5 of the source's own id or, where it has none, of the columns in `hash_of`; the event time is part of either
+    `person` marks a login, name or e-mail: only its keyed hash is ever stored. A `hash` column holds a 64-bit
+    hash of the source's own id or, where it has none, of the columns in `hash_of`; the event time is part of either
     hash if it is one of these. `ignores_case`: an id in hexadecimal, of which the letters may come in either case.
     `is_route`: what is stored is the template of a route (dagster_project/routes.py).
     """
@@ -1076,7 +1076,8 @@ JOURNEYS = Table(
         Column(
             "service", "text", "The front end in whose sessions it happens, as named in services.csv.", required=True
         ),
-        Column("position", "integer", "Place of the step, from 1.", required=True, minimum=1),
+        # The models follow so many steps (macro longest_journey).
+        Column("position", "integer", "Place of the step, from 1 to 12.", required=True, minimum=1, maximum=12),
         Column("step", "text", "Name of the step.", required=True),
         Column(
             "step_kind",
@@ -1357,6 +1358,101 @@ OV_ORGANISATION_RELEASES = Table(
     ),
 )
 
+SLOS = Table(
+    "slos",
+    "One definition of a service level objective: one OpenSLO file of the folder slos.",
+    key=("definition",),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "Name of the file, without its ending.", required=True),
+        Column(
+            "slo", "text", "Name of the SLO; a new target is a new file of the same name and later days.", required=True
+        ),
+        Column("display_name", "text", "Its name for people.", required=True),
+        Column("service", "text", "The service whose promise it is, as named in services.csv.", required=True),
+        Column(
+            "budgeting_method",
+            "text",
+            "What a budget is counted in: events, good slices of time, or the mean of the slices' ratios.",
+            required=True,
+            allowed=("Occurrences", "Timeslices", "RatioTimeslices"),
+        ),
+        Column("window_duration", "text", "Length of the window, as written.", required=True),
+        Column("window_length", "integer", "The same in units.", required=True, minimum=1),
+        Column("window_unit", "text", "The unit.", required=True, allowed=("minute", "day", "month")),
+        Column(
+            "window_starts_at", "timestamp", "Local time at which its first calendar window begins; empty: rolling."
+        ),
+        Column("time_zone", "text", "IANA time zone of a calendar window."),
+        Column("slot_minutes", "integer", "Its events are counted by so many minutes.", required=True, minimum=1),
+        Column("total_source", "text", "What kind of event it counts.", required=True),
+        Column("total_deadline_seconds", "integer", "After so long a job is late.", minimum=1),
+        Column("numerator_kind", "text", "What the numerator counts.", required=True, allowed=("good", "bad")),
+        Column("numerator_source", "text", "What kind of event the numerator counts.", required=True),
+        Column("numerator_deadline_seconds", "integer", "The same of the numerator's jobs.", minimum=1),
+        Column(
+            "is_part_of_total",
+            "boolean",
+            "Whether the numerator counts events of the total; else it is counted by itself.",
+            required=True,
+        ),
+        Column("user_path", "text", "The user path that it protects.", required=True),
+        Column("why_this_threshold", "text", "Why this threshold.", required=True),
+        Column("how_measured", "text", "How it is measured.", required=True),
+        Column("when_budget_burns", "text", "What happens when the budget burns.", required=True),
+        Column("valid_from", "date", "First day on which it holds; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+        Column("reviewed_on", "date", "Day on which its owners last reviewed it."),
+    ),
+    rules=in_order("valid_from", "valid_to"),
+)
+
+SLO_OBJECTIVES = Table(
+    "slo_objectives",
+    "One objective of a definition.",
+    key=("definition", "objective"),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "The definition.", required=True),
+        Column("objective", "integer", "Place of the objective in its file, from 1.", required=True, minimum=1),
+        Column("objective_name", "text", "Its name for people.", required=True),
+        Column("target", "number", "Share that must be good, from 0 to below 1.", required=True, minimum=0),
+        Column("time_slice_target", "number", "Share from which on a slice of time is good.", minimum=0, maximum=1),
+        Column(
+            "time_slice_minutes",
+            "integer",
+            "Length of a slice; without slices, that of the slots by which its events are counted.",
+            required=True,
+            minimum=1,
+        ),
+    ),
+)
+
+SLO_CONDITIONS = Table(
+    "slo_conditions",
+    "One value of one condition of a definition. Conditions are met together, groups above 0 must not be met.",
+    key=("definition", "part", "condition_group", "position", "value"),
+    schema="reference",
+    columns=(
+        Column("definition", "text", "The definition.", required=True),
+        Column("part", "text", "The count that it is about.", required=True, allowed=("total", "numerator")),
+        Column(
+            "condition_group", "integer", "0: must be met; each other one must not be met.", required=True, minimum=0
+        ),
+        Column("position", "integer", "Place of the condition in its group.", required=True, minimum=1),
+        Column("column_name", "text", "The column of the event.", required=True),
+        Column(
+            "operator",
+            "text",
+            "How it compares.",
+            required=True,
+            allowed=("eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "is_present"),
+        ),
+        Column("value_type", "text", "Type of the value.", required=True, allowed=("text", "number", "boolean")),
+        Column("value", "text", "The value, as text.", required=True),
+    ),
+)
+
 RAW_TABLES: tuple[Table, ...] = (
     DEPLOYMENTS,
     DEPLOYMENT_STATUSES,
@@ -1389,6 +1485,7 @@ RAW_TABLES: tuple[Table, ...] = (
     SURVEY_RESPONSES,
     REVIEW_ACTIVITY,
 )
+SLO_TABLES: tuple[Table, ...] = (SLOS, SLO_OBJECTIVES, SLO_CONDITIONS)
 REFERENCE_TABLES: tuple[Table, ...] = (
     SERVICES,
     TEAMS,
@@ -1403,6 +1500,7 @@ REFERENCE_TABLES: tuple[Table, ...] = (
     ROUTE_RULES,
     PROFILES,
     DORA_BANDS,
+    *SLO_TABLES,
 )
 # What the guard (dagster_project/guard) has decided. The models of OV read these and nothing else of schema restricted.
 RELEASED_TABLES: tuple[Table, ...] = (OV_RELEASES, OV_RELEASE_MEMBERS, OV_ORGANISATION_RELEASES)

@@ -13,6 +13,7 @@ from dagster_dbt import DbtCliResource
 
 from dagster_project.assets.publish import alerts, gate, published_marts, report
 from dagster_project.assets.raw import raw, reference
+from dagster_project.assets.slos import installed_slos, slo_checks
 from dagster_project.assets.transform import DBT, dbt_models
 from dagster_project.installation import Installation
 from dagster_project.sensors import landing_sensor
@@ -38,7 +39,7 @@ layers = [
 
 defs = Definitions(
     assets=[raw, reference, dbt_models, published_marts, report, alerts],
-    asset_checks=[gate],
+    asset_checks=[gate, *slo_checks(installed_slos())],
     jobs=[refresh, *layers],
     schedules=[ScheduleDefinition(job=refresh, cron_schedule="0 5 * * *", execution_timezone="UTC")],
     sensors=[landing_sensor(refresh)],

@@ -75,6 +75,8 @@ class Batch:
     duplicate: int
     quarantined: int
     removed: int
+    # What a person should hear of although every row is accounted for.
+    warnings: tuple[str, ...] = ()
     batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -205,8 +207,9 @@ def checked_rows(
 ) -> str:
     """The query that casts and checks the rows of another, in their order.
 
-    Its columns are those of the table, NULL where a value broke the contract; `reason`, every way in which the row
-    broke it; and for such rows `fields`, the row as JSON without those values.
+    Its columns are those of the table; `reason`, every way in which the row broke the contract; and for such rows
+    `fields`, the row as JSON without the values that did. Few rows break it: the many are told apart by signs that are
+    cheap to look for, and only a row that shows one is examined column by column.
     """
     given = _types(connection, query)
     query = _filled(table, query, given)
@@ -215,34 +218,46 @@ def checked_rows(
     typed = [_typed(column, given.get(column.name), source) for column in table.columns]
     keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
     keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
-    valid = {name: f"case when fault_{name} is null then {name} end" for name in names}
-    faults = {column.name: _fault(column) for column in table.columns}
-    rules = {_broken(rule, names): rule.message for rule in table.rules}
+    rules = [(f"not ({rule.condition})", rule.message, _columns_in(rule, names)) for rule in table.rules]
     if table.is_event and retention_days is not None:
+        condition = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
         message = f"{table.event_time}: older than the retention of {retention_days} days"
-        rules[f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"] = message
-    rules_broken = " or ".join(rules) or "false"
-    messages = [f"fault_{name}" for name in names]
-    messages += [f"case when {condition} then {_quoted(message)} end" for condition, message in rules.items()]
-    shown = ", ".join(f"'{column.name}': {_shown(column, is_key=column.name in table.key)}" for column in table.columns)
+        rules.append((condition, message, [table.event_time]))
+    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
+    signs += [condition for condition, *_ in rules]
+    faults = {name: f"faults[{place}]" for place, name in enumerate(names, start=1)}
+    messages = [
+        *faults.values(),
+        *(
+            f"case when {condition} and coalesce({', '.join(faults[name] for name in used)}) is null "
+            f"then {_quoted(message)} end"
+            for condition, message, used in rules
+        ),
+    ]
+    shown = ", ".join(f"'{column.name}': {_shown(table, column, faults[column.name])}" for column in table.columns)
+    withheld = {
+        column.name: f"case when {faults[column.name]} is null then {column.name} end"
+        for column in table.columns
+        if _is_free_text(column)
+    }
     return f"""
         with typed_rows as (
             select {", ".join(typed)} from ({query}) as input
         ), keyed_rows as (
             select * {_replace(keyed)} from typed_rows
+        ), suspected_rows as (
+            select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
         ), examined_rows as (
-            select *, {", ".join(f"{fault} as fault_{name}" for name, fault in faults.items())} from keyed_rows
-        ), valid_values as (
-            select * {_replace(valid)} from examined_rows
+            select *, case when is_suspect then [{", ".join(map(_fault, table.columns))}] end as faults
+            from suspected_rows
         ), judged_rows as (
-            select *, coalesce({", ".join(f"fault_{name}" for name in names)}) is not null
-                or coalesce({rules_broken}, false) as is_broken
-            from valid_values
+            select *, case when is_suspect then nullif(concat_ws('; ', {", ".join(messages)}), '') end as reason
+            from examined_rows
         )
         select
-            {", ".join(names)},
-            case when is_broken then concat_ws('; ', {", ".join(messages)}) end as reason,
-            case when is_broken then to_json({{{shown}}}) end as fields
+            {", ".join(f"{withheld[name]} as {name}" if name in withheld else name for name in names)},
+            reason,
+            case when reason is not null then to_json({{{shown}}}) end as fields
         from judged_rows
     """
 
@@ -269,11 +284,15 @@ def _filled(table: Table, query: str, given: dict[str, str]) -> str:
     return f"select {', '.join(columns)} from ({query}) as input" if made else query
 
 
-def _shown(column: Column, is_key: bool) -> str:
+def _is_free_text(column: Column) -> bool:
+    return column.type == "text" and not (column.allowed or column.person)
+
+
+def _shown(table: Table, column: Column, fault: str) -> str:
     """What quarantine shows of a value: free text may be anything in a row that is broken or shifted, so nothing."""
     name = column.name
-    free_text = column.type == "text" and not (is_key or column.allowed or column.person)
-    withheld = f"{name} is not null" if free_text else f"fault_{name} is not null or contains({name}::varchar, '@')"
+    is_withheld = _is_free_text(column) and name not in table.key
+    withheld = f"{name} is not null" if is_withheld else f"{fault} is not null or contains({name}::varchar, '@')"
     return f"case when {withheld} then '{WITHHELD}' else cast({name} as varchar) end"
 
 
@@ -306,7 +325,9 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
         case "timestamp" if given == ZONED:
             value = _utc(f"case when isfinite(input.{name}) then input.{name} end")
         case "timestamp":
-            value = _utc(f"try_cast({_written_time(text)} as timestamptz)")
+            zoned = _utc(f"try_cast({_written_time(text)} as timestamptz)")
+            # What browsers and most servers write; a cast that knows no time zones takes a fifth of the time.
+            value = f"case when {text} like '____-__-_____:__:__%Z' then try_cast({text} as timestamp) else {zoned} end"
         case "number" if given.split("(")[0] in NUMBERS:
             value = f"case when isfinite(cast(input.{name} as double)) then cast(input.{name} as double) end"
         case "number":
@@ -342,61 +363,88 @@ def _utc(zoned: str) -> str:
     return f"make_timestamp(epoch_us({zoned}))"
 
 
-def _hash(text: str) -> str:
-    # 64 of MD5's 128 bits: stable over DuckDB versions, unlike hash(), and half the width to join on.
-    return f"cast(md5_number({text}) >> 64 as ubigint)"
+def _hash(*expressions: str) -> str:
+    # A fifth of what MD5 costs, which were two fifths of a whole load. It may change with a major version of DuckDB:
+    # warehouse.py refuses a file that was hashed otherwise.
+    return f"hash({', '.join(expressions)})"
 
 
 def _key(table: Table, column: Column) -> str:
     """The hash of an id of the source's own, together with the time; without one, of what identifies the row."""
-    parts = [_identity(table.column(part)) for part in column.hash_of]
-    own = [column.name, *(_identity(table.column(part)) for part in column.hash_of if part == table.event_time)]
-    texts = [f"concat_ws(chr(31), {', '.join(some)})" for some in (own, parts)]
-    return _hash(f"case when {column.name} is not null then {texts[0]} else {texts[1]} end")
+    own = [column.name, *(part for part in column.hash_of if part == table.event_time)]
+    return f"case when {column.name} is not null then {_hash(*own)} else {_hash(*column.hash_of)} end"
 
 
-def _identity(column: Column) -> str:
-    # No stored text is empty, so that NULL keeps a place of its own.
-    value = f"epoch_us({column.name})" if column.type == "timestamp" else column.name
-    return f"coalesce(cast({value} as varchar), '')"
+def _kind(column: Column) -> str:
+    return {"number": "finite number", "timestamp": "time in ISO 8601"}.get(column.type, column.type)
+
+
+def _is_no_value(column: Column) -> str:
+    """Whether there was something that is no value of the column's type."""
+    return f"{column.name} is null and given_{column.name}"
+
+
+def _signs_of_a_fault(column: Column) -> list[str]:
+    """Conditions of which one holds for every value that _fault() finds fault with, and for few others."""
+    name = column.name
+    signs = [f"{name} is null"] if column.required else []
+    if column.type != "text" or column.person:
+        signs.append(_is_no_value(column))
+    if column.allowed:
+        signs.append(_is_not_allowed(column))
+    elif _is_free_text(column):
+        # Bytes rather than characters: their number is known without a look at them.
+        signs += [f"ascii({name}) in (91, 123)", f"strlen({name}) > {MAXIMUM_TEXT_LENGTH}", _may_be_an_address(name)]
+    return signs + [condition for condition, _ in _out_of_bounds(column)]
 
 
 def _fault(column: Column) -> str:
     """The expression that says what is wrong with a value of this column on its own; NULL if nothing is."""
     name = column.name
-    kind = {"number": "finite number", "timestamp": "time in ISO 8601"}.get(column.type, column.type)
-    faults = [(f"{name} is null and given_{name}", f"not a {kind}")] if column.type != "text" or column.person else []
+    faults = [(_is_no_value(column), f"not a {_kind(column)}")] if column.type != "text" or column.person else []
     if column.required:
         faults.append((f"{name} is null", "missing"))
     if column.allowed:
-        # A long `in (…)` becomes a join, and the rows would lose their order.
-        allowed = ", ".join(map(_quoted, column.allowed))
-        faults.append((f"not list_contains([{allowed}], {name})", f"not one of {', '.join(column.allowed)}"))
-    elif column.type == "text" and not column.person:
-        faults.append((_is_structure(name), "not a text"))
-        faults.append((f"length({name}) > {MAXIMUM_TEXT_LENGTH}", f"longer than {MAXIMUM_TEXT_LENGTH} characters"))
-        faults.append(
+        faults.append((_is_not_allowed(column), f"not one of {', '.join(column.allowed)}"))
+    elif _is_free_text(column):
+        faults += [
+            (_is_structure(name), "not a text"),
+            (f"length({name}) > {MAXIMUM_TEXT_LENGTH}", f"longer than {MAXIMUM_TEXT_LENGTH} characters"),
             (
-                f"(contains({name}, '@') or contains({name}, '%40')) and "
+                f"{_may_be_an_address(name)} and "
                 f"regexp_matches(regexp_replace({name}, '{NO_EMAIL}', '', 'g'), '{EMAIL}')",
                 "looks like an e-mail address",
-            )
-        )
-    if column.minimum is not None:
-        faults.append((f"{name} < {column.minimum}", f"below {column.minimum}"))
-    if column.maximum is not None:
-        faults.append((f"{name} > {column.maximum}", f"above {column.maximum}"))
-    if column.type == "timestamp":
-        faults.append((f"{name} > timezone('UTC', now()) + {CLOCK_TOLERANCE}", "in the future"))
-        faults.append((f"{name} < timestamp '1970-01-01'", "before 1970"))
+            ),
+        ]
+    faults += _out_of_bounds(column)
     branches = " ".join(f"when {condition} then {_quoted(f'{name}: {message}')}" for condition, message in faults)
     return f"case {branches} end" if faults else "null"
 
 
-def _broken(rule: Rule, names: list[str]) -> str:
-    """The condition that a row breaks a rule, judged only where none of the columns in it is at fault itself."""
-    faults = [f"fault_{name}" for name in names if re.search(rf"\b{name}\b", rule.condition)]
-    return f"(not ({rule.condition}) and coalesce({', '.join(faults)}) is null)"
+def _is_not_allowed(column: Column) -> str:
+    # A long `in (…)` becomes a join, and the rows would lose their order.
+    return f"not list_contains([{', '.join(map(_quoted, column.allowed))}], {column.name})"
+
+
+def _may_be_an_address(name: str) -> str:
+    return f"(contains({name}, '@') or contains({name}, '%40'))"
+
+
+def _out_of_bounds(column: Column) -> list[tuple[str, str]]:
+    name, bounds = column.name, []
+    if column.minimum is not None:
+        bounds.append((f"{name} < {column.minimum}", f"below {column.minimum}"))
+    if column.maximum is not None:
+        bounds.append((f"{name} > {column.maximum}", f"above {column.maximum}"))
+    if column.type == "timestamp":
+        bounds.append((f"{name} > timezone('UTC', now()) + {CLOCK_TOLERANCE}", "in the future"))
+        bounds.append((f"{name} < timestamp '1970-01-01'", "before 1970"))
+    return bounds
+
+
+def _columns_in(rule: Rule, names: list[str]) -> list[str]:
+    """The columns of a rule: where one of them is at fault itself, the rule is not held against the row as well."""
+    return [name for name in names if re.search(rf"\b{name}\b", rule.condition)]
 
 
 def _judge(connection, table: Table) -> None:
@@ -422,7 +470,7 @@ def _judge(connection, table: Table) -> None:
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join {table.qualified_name} as stored using ({key})
+        left join (select {key}, rowid from {_comparable(connection, table)}) as stored using ({key})
         where occurrences > 1 or stored.rowid is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
@@ -452,6 +500,19 @@ def _judge(connection, table: Table) -> None:
             where incoming.reason is null
         """)
     connection.execute("drop table contested")
+
+
+def _comparable(connection, table: Table) -> str:
+    """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
+    costs the same however many there are."""
+    if not table.timed_keys:
+        return table.qualified_name
+    first, last = connection.sql(
+        f"select min({table.event_time}), max({table.event_time}) from incoming where reason is null"
+    ).fetchone()
+    if first is None:
+        return f"{table.qualified_name} where false"
+    return f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:

@@ -1,4 +1,4 @@
-"""The reference folder (services, teams, …) into schema `reference`: text, then cast; an error names file and line."""
+"""The reference folder (services, SLOs, …) into schema `reference`: text, then cast; an error names file and line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from dagster_project.contracts import (
     OV_DIMENSIONS,
     PROFILES,
     REFERENCE_TABLES,
+    ROUTE_RULES,
     RUBRIC,
     SERVICES,
+    SLO_TABLES,
     TEAMS,
     Table,
 )
 from dagster_project.errors import ConfigurationError
 from dagster_project.load import checked_rows
+from dagster_project.routes import RouteRule
 from dagster_project.settings import PROJECT_DIR
+from dagster_project.slo.definitions import FOLDER, read_definitions, reference_rows, slo_files
 from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
@@ -37,20 +41,13 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
 
     Raises ConfigurationError with one line for each wrong row (file, line, column), and changes nothing then.
     """
-    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES}
+    definitions, problems = read_definitions(slo_files(folder))
+    rows = {table.name: read_file(folder, table) for table in REFERENCE_TABLES if table not in SLO_TABLES}
+    rows |= reference_rows(definitions)
     files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
-    problems: list[str] = []
+    files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
-        frame = rows[table.name]
-        connection.register("frame", frame.to_arrow())
-        checked = checked_rows(connection, table, "from frame")
-        connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
-        problems += [
-            f"{files[table.name]} line {frame['line'][row]}: {reason}"
-            for row, reason in connection.sql(
-                f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
-            ).fetchall()
-        ]
+        problems += _broken_rows(connection, table, rows[table.name], files[table.name])
     problems += _inconsistencies(folder, rows)
     if problems:
         raise ConfigurationError("\n".join(problems))
@@ -60,6 +57,23 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
             connection.execute(f"delete from {table.qualified_name}")
             connection.execute(f"insert into {table.qualified_name} ({names}) select {names} from checked_{table.name}")
     return {name: frame.height for name, frame in rows.items()}
+
+
+def route_rules(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[RouteRule]:
+    """The templates of route_rules.csv, in its order. Raises ConfigurationError with one line for each wrong row."""
+    frame = read_file(folder, ROUTE_RULES)
+    if problems := _broken_rows(connection, ROUTE_RULES, frame, reference_file(folder, ROUTE_RULES)):
+        raise ConfigurationError("\n".join(problems))
+    return [RouteRule(row["service"] or None, row["template"]) for row in frame.iter_rows(named=True)]
+
+
+def _broken_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame, file: Path) -> list[str]:
+    """A line for each row that breaks its contract; the checked rows stay in the temporary table checked_<table>."""
+    connection.register("frame", frame.to_arrow())
+    checked = checked_rows(connection, table, "from frame")
+    connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
+    broken = f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
+    return [f"{file} line {frame['line'][row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
 
 
 def reference_file(folder: Path, table: Table) -> Path:

@@ -18,8 +18,9 @@ from dagster_project.contracts import Table
 
 OTHER = "(other)"
 
+# Most routes show none of this, and then no other expression is tried.
+MAY_BE_RAW = "[?#;0-9@%]|//|./$"
 # Also `/cart/` is cut, to `/cart`, and what session ids hide behind (`/cart;jsessionid=…`).
-IS_LONGER_THAN_A_PATH = "[?#;]|//|./$"
 # The question mark of an optional parameter (`/users/:id?`) starts no query.
 CUTS = (
     (r"(:\w+)\?(/|$)", r"\1\2"),
@@ -29,7 +30,6 @@ CUTS = (
     (r"(.)/$", r"\1"),
     (r"^$", "/"),
 )
-MAY_HOLD_AN_ID = "[0-9@%]"
 # Numbers, hexadecimal hashes and UUIDs, anything with four digits in a row, a number behind a word (`order-17`), an
 # address, percent-encoded text.
 ID = "^[0-9]+$|^[0-9a-fA-F-]{8,}$|[0-9]{4}|[-_~][0-9]+$|@|%"
@@ -68,10 +68,9 @@ def use_in(connection: duckdb.DuckDBPyConnection, rules: Sequence[RouteRule] = (
     path = "route"
     for pattern, replacement in CUTS:
         path = f"regexp_replace({path}, '{pattern}', '{replacement}', 'g')"
-    branches = " ".join(map(_branch, rules))
+    branches = " ".join(["when path is null then null", *map(_branch, rules)])
     connection.execute(f"""
-        create or replace temp macro route_path(route) as
-            case when regexp_matches(route, '{IS_LONGER_THAN_A_PATH}') then {path} else route end;
+        create or replace temp macro route_path(route) as {path};
         create or replace temp macro route_segment(segment) as case
             when ascii(segment) in ({", ".join(str(ord(mark)) for mark in ":{[*($")}) then segment
             when regexp_matches(segment, '{ID}') then ':id'
@@ -81,14 +80,15 @@ def use_in(connection: duckdb.DuckDBPyConnection, rules: Sequence[RouteRule] = (
                 and regexp_matches(segment, '[A-Z]') then ':id'
             else segment
         end;
-        create or replace temp macro route_by_rules(service, path) as case
-            {branches}
-            when regexp_matches(path, '{MAY_HOLD_AN_ID}') then array_to_string(
-                list_transform(string_split(path, '/'), lambda segment: route_segment(segment)), '/'
-            )
-            else path
+        create or replace temp macro route_by_rules(service, path, otherwise) as case {branches} else otherwise end;
+        create or replace temp macro route_without_ids(path) as array_to_string(
+            list_transform(string_split(path, '/'), lambda segment: route_segment(segment)), '/'
+        );
+        create or replace temp macro route_template(service, route) as case
+            when regexp_matches(route, '{MAY_BE_RAW}')
+                then route_by_rules(service, route_path(route), route_without_ids(route_path(route)))
+            else route_by_rules(service, route, route)
         end;
-        create or replace temp macro route_template(service, route) as route_by_rules(service, route_path(route));
     """)
 
 
@@ -109,6 +109,8 @@ def _expression(rule: RouteRule) -> str:
 def hold(connection: duckdb.DuckDBPyConnection, table: Table, maximum_routes: int) -> list[Folded]:
     """Keep the routes of `incoming` that are known or for which there is room, those of most rows first, as known ones;
     the others become OTHER. Call it in the transaction that stores the rows."""
+    if not any(column.is_route for column in table.columns):
+        return []
     connection.execute(f"""
         create or replace temp table new_routes as
         with seen as (

@@ -229,6 +229,8 @@ class Settings(Strict):
     alerts: tuple[Channel, ...] = ()
     # Telemetry older than this is refused to quarantine; absent: no limit.
     retention_days: int | None = Field(default=None, ge=1)
+    # Distinct routes of a service beyond this are a mistake of its beacons or logs, and become one.
+    maximum_routes: int = Field(default=500, ge=1)
     # Name of a profile (reference table profiles) that sets variables as another tool has them.
     profile: str | None = None
     # Variables of the dbt project for this installation, such as as_of; they win over the profile's.

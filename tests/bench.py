@@ -13,14 +13,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import duckdb
-
 from tests.bench_delivery import delivery_models
+from tests.bench_experience import landing_beacons, one_more_day
+from tests.bench_experience_models import experience_models, one_more_day_of_beacons
+from tests.bench_slo import slo_models
 
 PLUMBLINE = Path(sys.executable).with_name("plumbline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TAGS = r"production-{1,2}(?P<timestamp>\d{4}-\d{2}-\d{2}-{1,2}\d{2}-\d{2}(-\d{2})?)"
-BEACONS = 1_000_000
 SERVICES = 50
 COMMITS = 100_000
 DEPLOYMENTS = 400
@@ -90,40 +90,6 @@ def git_source(folder: Path, repository: Path, source: dict) -> None:
         with Warehouse(settings).connect() as connection:
             took = seconds(lambda connection=connection: extract(settings.sources[0], settings, connection))
         show(f"git source, storefront history, {occasion}", took, "git log", listing)
-
-
-def landing_source(folder: Path) -> None:
-    """Beacons from NDJSON into raw.rum_events, beside DuckDB's bare `create table as` of the same file."""
-    from dagster_project.contracts import RUM_EVENTS
-    from dagster_project.extract.landing import extract
-    from dagster_project.settings import load_settings
-    from dagster_project.warehouse import Warehouse
-
-    landing = {"kind": "landing", "location": "landing", "settle_seconds": 0}
-    settings = load_settings(installation(folder / "beacons", [landing], "web"))
-    file = folder / "beacons/landing/rum_events/beacons.ndjson"
-    file.parent.mkdir()
-    with duckdb.connect() as connection:
-        connection.execute(f"""
-            copy (
-                select 'web' as service, timestamp '2024-01-01' + to_seconds(range) as occurred_at,
-                    'vital' as event_type, md5((range // 8)::varchar) as session_id, 'p' || range % 8 as page_view_id,
-                    '/products/:slug' as route, '1.' || range // 10000 as release, 'mobile' as device_class,
-                    'LCP' as metric_name, md5(range::varchar) as metric_id, random() * 4000 as metric_value
-                from range({BEACONS})
-            ) to '{file}' (format json)
-        """)
-    columns = {column.name: "VARCHAR" for column in RUM_EVENTS.columns}
-
-    def bare() -> None:
-        with duckdb.connect(folder / "bare.duckdb") as connection:
-            connection.execute(f"create table bare as from read_json('{file}', columns = {columns})")
-
-    baseline = seconds(bare)
-    with Warehouse(settings).connect() as connection:
-        took = seconds(lambda: extract(settings.sources[0], settings, connection))
-        assert connection.sql("select count(*) from raw.rum_events").fetchone() == (BEACONS,)
-    show(f"landing source, {BEACONS:,} beacons", took, "create table as", baseline)
 
 
 def monorepo(path: Path) -> None:
@@ -206,7 +172,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole_path(Path(folder))
         delivery_models(Path(folder))
-        landing_source(Path(folder))
+        (Path(folder) / "slo").mkdir()
+        slo_models(Path(folder) / "slo")
+        landing_beacons(Path(folder) / "beacons")
+        one_more_day(Path(folder) / "days")
+        experience_models(Path(folder))
+        one_more_day_of_beacons(Path(folder))
         services_of_one_repository(Path(folder))
 
 

@@ -10,11 +10,10 @@ from uuid import uuid4
 
 import duckdb
 
-from dagster_project.contracts import JOURNEYS, RUM_EVENTS
 from dagster_project.warehouse import create_tables
 
 # Beacons of a session, on the average of the choices below.
-BEACONS_A_SESSION = 19.27
+BEACONS_A_SESSION = 22.75
 FIRST_DAY = "2025-01-01"
 
 # A session has one to five page views; each sends itself, five vitals (one in ten reported twice), two interactions,
@@ -41,9 +40,9 @@ select
     view,
     started_at + to_milliseconds(view * (20000 + pick(sessions.number * 8 + view, 'dwell', 60000))) as viewed_at,
     case front_end
-        when 1 then ['/', '/products/:slug', '/search', '/collections/:name', '/help'][1 + pick(number * 8 + view, 'r', 5)]
+        when 1 then ['/', '/products/:slug', '/search', '/collections/:name', '/help'][1 + pick(page_view, 'r', 5)]
         when 2 then ['/cart', '/checkout/shipping', '/checkout/payment', '/checkout/confirmation', '/cart'][1 + view]
-        else ['/overview', '/orders/:id', '/reports/:report'][1 + pick(number * 8 + view, 'r', 3)]
+        else ['/overview', '/orders/:id', '/reports/:report'][1 + pick(page_view, 'r', 3)]
     end as route
 from sessions, range(5) as numbers (view)
 where view < views;
@@ -58,7 +57,8 @@ select
         when part < 11 then 'interaction'
         else 'error'
     end as event_type,
-    case when part between 1 and 8 then ['LCP', 'LCP', 'CLS', 'CLS', 'INP', 'INP', 'FCP', 'TTFB'][part] end as metric_name,
+    case when part between 1 and 8
+        then ['LCP', 'LCP', 'CLS', 'CLS', 'INP', 'INP', 'FCP', 'TTFB'][part] end as metric_name,
     viewed_at + to_milliseconds(part * 1500) as occurred_at,
     pick(page_view, 'quick' || part // 2, 1000) / 1000.0 as chance
 from page_views, range(12) as parts (part)
@@ -122,10 +122,47 @@ insert into reference.services by name
 select unnest(['shop', 'checkout', 'dashboard', 'payments-api']) as service, 'web' as team,
     unnest(['frontend', 'frontend', 'frontend', 'node_service']) as component_kind;
 insert into reference.teams by name select 'web' as team, 'UTC' as time_zone;
-insert into reference.journeys by name values
+insert into reference.journeys
+    (journey, service, position, step, step_kind, route, action, api_service, method)
+values
     ('checkout', 'checkout', 1, 'cart', 'page_view', '/cart', null, null, null),
     ('checkout', 'checkout', 2, 'shipping', 'page_view', '/checkout/shipping', null, null, null),
     ('checkout', 'checkout', 3, 'payment', 'action', '/checkout/payment', 'pay', null, null),
     ('checkout', 'checkout', 4, 'write', 'api_write', '/payments', null, 'payments-api', 'POST'),
     ('checkout', 'checkout', 5, 'confirmation', 'page_view', '/checkout/confirmation', null, null, null);
 """
+
+
+class Traffic:
+    """Front ends with so many beacons a day, about; load() adds days to a build file."""
+
+    def __init__(self, beacons_a_day: int) -> None:
+        self.sessions_a_day = int(beacons_a_day / BEACONS_A_SESSION)
+
+    def load(self, file: Path, days: int, first_day: int = 0) -> int:
+        """Add these days, as one batch; returns the number of beacons."""
+        with duckdb.connect(file) as connection:
+            create_tables(connection)
+            connection.execute(REFERENCE)
+            connection.execute("set preserve_insertion_order = false")
+            connection.execute(
+                SESSIONS.format(
+                    first_day=FIRST_DAY,
+                    days=days,
+                    first=first_day * self.sessions_a_day,
+                    sessions=days * self.sessions_a_day,
+                    first_number=first_day,
+                )
+            )
+            counts = {}
+            for table, query in (("rum_events", BEACONS), ("requests", REQUESTS)):
+                batch_id = f"{table}-{uuid4()}"
+                (counts[table],) = connection.execute(
+                    f"insert into raw.{table} by name "
+                    f"select *, now()::timestamp as loaded_at, '{batch_id}' as batch_id from ({query})"
+                ).fetchone()
+                connection.execute(
+                    "insert into raw.batches values (?, 'volume', 'volume', ?, now()::timestamp, ?, ?, 0, 0, 0)",
+                    [batch_id, table, counts[table], counts[table]],
+                )
+        return counts["rum_events"]

@@ -60,7 +60,7 @@ def raw(installation: Installation):
             (stored,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
             yield MaterializeResult(
                 asset_key=AssetKey([table.schema, table.name]),
-                metadata={"rows_stored": stored} | _totals(batches[table.name]),
+                metadata={"rows_stored": stored} | _totals(batches[table.name]) | _warnings(batches[table.name]),
             )
 
 
@@ -90,6 +90,11 @@ def _totals(batches: list[Batch]) -> dict[str, int]:
         f"rows_{count}": sum(getattr(batch, count) for batch in batches)
         for count in ("read", "loaded", "duplicate", "quarantined", "removed")
     }
+
+
+def _warnings(batches: list[Batch]) -> dict[str, str]:
+    lines = [f"{batch.origin}: {warning}" for batch in batches for warning in batch.warnings]
+    return {"warnings": "\n".join(lines)} if lines else {}
 
 
 @multi_asset(name="reference", specs=[_spec(table) for table in REFERENCE_TABLES])

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from dagster_project import routes
 from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.errors import ConfigurationError
 from dagster_project.extract.landing_formats import (
@@ -21,7 +23,7 @@ from dagster_project.extract.landing_formats import (
     ALLOWED_PAYLOAD_ENDINGS,
     CONTENT_ERRORS,
     PAYLOAD_FORMATS,
-    ROW_FORMATS,
+    TABLE_FORMATS,
     LandedFile,
     Reading,
     UnreadableError,
@@ -33,6 +35,7 @@ from dagster_project.extract.landing_payloads import SYSTEMS, payload_readings
 from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
 from dagster_project.extract.payloads import Names
 from dagster_project.load import Batch, Fingerprint, Rejected, stage, store
+from dagster_project.reference import route_rules
 from dagster_project.settings import LandingSource, Settings
 from dagster_project.warehouse import transaction
 
@@ -51,6 +54,7 @@ def extract(source: LandingSource, settings: Settings, connection: duckdb.DuckDB
     A changed file corrects rows by their key; rows that it no longer has stay. Raises ConfigurationError for a local
     folder that is not there, PlumblineError for an object store that does not answer.
     """
+    routes.use_in(connection, route_rules(connection, settings.reference_dir))
     place = _place(source)
     offered, problems = _offered(place.files())
     landing = _Landing(source, settings, connection, place)
@@ -123,7 +127,7 @@ def _offered(files: list[File]) -> tuple[list[File], list[str]]:
 
 def _is_readable(name: str, folder: str) -> bool:
     found = format_of(name)
-    return found is not None and found[0] in (PAYLOAD_FORMATS if folder in SYSTEMS else ROW_FORMATS)
+    return found is not None and found[0] in (PAYLOAD_FORMATS if folder in SYSTEMS else TABLE_FORMATS)
 
 
 class _Landing:
@@ -138,6 +142,7 @@ class _Landing:
     ) -> None:
         self._source = source
         self._retention_days = settings.retention_days
+        self._maximum_routes = settings.maximum_routes
         self._connection = connection
         self._place = place
         self.location = _portable(source.location, settings)
@@ -215,7 +220,8 @@ class _Landing:
         return batches
 
     def _store(self, file: File, table: Table, reading: Reading) -> Batch:
-        return store(
+        folded = routes.hold(self._connection, table, self._maximum_routes)
+        batch = store(
             self._connection,
             table,
             source=self._source.name,
@@ -223,6 +229,9 @@ class _Landing:
             places=reading.places,
             rejected=reading.rejected,
         )
+        for routes_of_a_service in folded:
+            log.warning("%s: %s", batch.origin, routes_of_a_service)
+        return replace(batch, warnings=tuple(map(str, folded)))
 
     def _note(self, file: File, checksum: str, batch: Batch, status: str) -> None:
         """Into the ledger, as the last thing of the transaction."""

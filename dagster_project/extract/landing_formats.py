@@ -13,27 +13,39 @@ import io
 import json
 import logging
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from dagster_project.contracts import Table
+from dagster_project.extract import faro, otlp
+from dagster_project.extract.bodies import Adapter, beacons
 from dagster_project.load import WITHHELD, Fingerprint, Rejected
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet", ".json": "json"}
-# Of files of rows; and of objects as other systems send them.
-ROW_FORMATS = {"ndjson", "csv", "parquet"}
-PAYLOAD_FORMATS = {"ndjson", "json"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 UNCOMPRESSED = "uncompressed"
 ALLOWED_ENDINGS = ".ndjson, .jsonl, .csv, each also with .gz or .zst behind it; .parquet"
+# Folders of a table for files of another shape: what lies there are bodies as a collector receives them, one a line, or
+# one a file that ends in .json.
+BODIES: dict[tuple[str, str], Adapter] = {
+    ("rum_events", "batch"): beacons,
+    ("rum_events", "faro"): faro.events,
+    ("rum_events", "otlp"): otlp.browser_events,
+    ("requests", "otlp"): otlp.server_spans,
+}
+BODY_ENDINGS = (".json", ".ndjson", ".jsonl")
+# Of files of one table; and of objects as other systems send them.
+TABLE_FORMATS = {"ndjson", "csv", "parquet", *(name for _, name in BODIES)}
+PAYLOAD_FORMATS = {"ndjson", "json"}
 ALLOWED_PAYLOAD_ENDINGS = ".ndjson, .jsonl, .json, each also with .gz or .zst behind it"
 # What DuckDB raises over the content of a file, by kind; anything else is a fault of ours.
 CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.OperationalError)
@@ -44,7 +56,7 @@ DUCKDB_OBJECT_BYTES = 16 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Row = dict[str, str | None]
-Found = TypeVar("Found", "Line", "Record")
+Found = TypeVar("Found", "Line", "Record", "BodyItem")
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +110,12 @@ class Record(NamedTuple):
 
 
 def format_of(name: str) -> tuple[str, str] | None:
-    """(format, compression) by the ending of a name; None if the ending is not allowed."""
+    """(format, compression) by the folder and the ending of a name; None if the ending is not allowed."""
     path = Path(name.lower())
     compression = COMPRESSIONS.get(path.suffix, UNCOMPRESSED)
     ending = path.suffix if compression == UNCOMPRESSED else path.with_suffix("").suffix
+    if len(path.parts) > 2 and path.parts[:2] in BODIES:
+        return (path.parts[1], compression) if ending in BODY_ENDINGS else None
     if ending not in ENDINGS or (ending == ".parquet" and compression != UNCOMPRESSED):
         return None
     return ENDINGS[ending], compression
@@ -118,6 +132,8 @@ def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
         yield from _parquet(file, connection)
     elif file.format == "csv":
         yield from _csv(file)
+    elif adapter := BODIES.get((file.table.name, file.format)):
+        yield _careful(file, _BodyRows(file, adapter), _body_place)
     else:
         yield from _ndjson(file)
 
@@ -173,7 +189,7 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
             f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
             f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
             f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
-            lambda numbers: [json_place(file, line) for line in _nth(filled_lines(file), numbers)],
+            lambda numbers: [json_place(file, line) for line in _lines_numbered(file, numbers)],
         )
     reading = _careful(file, partial(_json_rows, file), json_place)
     if isinstance(reading.rows, str):
@@ -205,12 +221,13 @@ class _Pairs(list):
 
 
 JSON = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=str)
+BODY_JSON = json.JSONDecoder(parse_constant=str)
 
 
-def _json_row(content: bytes, columns: set[str]) -> Row:
-    """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
+def _decoded(content: bytes, decoder: json.JSONDecoder = BODY_JSON) -> Any:
+    """The JSON value that bytes hold. Raises ValueError with the reason why they hold none."""
     try:
-        pairs = JSON.decode(content.decode())
+        return decoder.decode(content.decode())
     except UnicodeDecodeError as error:
         raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
@@ -219,6 +236,11 @@ def _json_row(content: bytes, columns: set[str]) -> Row:
         raise ValueError(f"not a JSON object: {error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("not a JSON object: nested too deeply") from None
+
+
+def _json_row(content: bytes, columns: set[str]) -> Row:
+    """The columns that a line holds. Raises ValueError with the reason why it is no row, without any of its content."""
+    pairs = _decoded(content, JSON)
     if not isinstance(pairs, _Pairs):
         raise ValueError("not a JSON object")
     row: Row = {}
@@ -251,6 +273,68 @@ def _is_unicode(texts) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+# Bodies
+
+
+class BodyItem(NamedTuple):
+    """One item of a body: the line that holds the body, and its place there."""
+
+    line: Line
+    place: str
+
+
+class _BodyRows:
+    """The rows of a file of bodies; the first pass over them says how many items were no rows."""
+
+    def __init__(self, file: LandedFile, adapter: Adapter) -> None:
+        self._file = file
+        self._adapter = adapter
+        self._is_first_pass = True
+
+    def __call__(self, rejected: list[Rejected]) -> Iterator[tuple[BodyItem, Row]]:
+        is_first_pass, self._is_first_pass = self._is_first_pass, False
+        left_out: Counter[str] = Counter()
+        for line in self._lines():
+            try:
+                if line.problem:
+                    raise ValueError(line.problem)
+                for place, row in self._adapter(_decoded(line.content)):
+                    if row is None:
+                        left_out[re.sub(r"\W.*", "", place.rsplit(".", 1)[-1])] += 1
+                    else:
+                        yield BodyItem(line, place), {name: json_text(value) for name, value in row.items()}
+            except ValueError as error:
+                rejected.append(Rejected(json_place(self._file, line), str(error), line.content))
+        if left_out and is_first_pass:
+            counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(left_out.items()))
+            log.info("%s: left out, since they are no %s: %s", self._file.origin, self._file.table.name, counts)
+
+    def _lines(self) -> Iterator[Line]:
+        if not _is_one_body(self._file):
+            return filled_lines(self._file)
+        with _open(self._file) as stream:
+            return iter([Line(1, 0, stream.read())])
+
+
+def _is_one_body(file: LandedFile) -> bool:
+    """Whether a .json file is one document over many lines rather than one a line."""
+    if not re.search(r"\.json(\.\w+)?$", file.name.lower()):
+        return False
+    with _open(file) as stream:
+        content = stream.read(file.maximum_line_bytes + 1)
+    if len(content) > file.maximum_line_bytes:
+        return False
+    try:
+        json.loads(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return not str(error).startswith("Extra data")
+    return True
+
+
+def _body_place(file: LandedFile, item: BodyItem) -> str:
+    return f"{json_place(file, item.line)}, {item.place}"
 
 
 # CSV
@@ -451,6 +535,26 @@ def _is_whole(file: LandedFile) -> bool:
 
 def filled_lines(file: LandedFile) -> Iterator[Line]:
     return (line for line in _lines(file) if not _is_blank(line))
+
+
+def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
+    """Number and offset of the filled lines of these numbers among them, without a look at each line on the way."""
+    found: list[Line] = []
+    with _open(file) as stream:
+        lines = filled = offset = 0
+        while len(found) < len(numbers) and (piece := stream.read(CHUNK_BYTES) + stream.readline()):
+            octets = np.frombuffer(piece, np.uint8)
+            starts = np.append(0, np.flatnonzero(octets == ord("\n")) + 1)
+            starts = starts[starts < len(piece)]
+            is_filled = np.ones(len(starts), bool)
+            for index in np.flatnonzero(np.isin(octets[starts], np.frombuffer(b" \t\n\r\v\f", np.uint8))):
+                end = starts[index + 1] if index + 1 < len(starts) else len(piece)
+                is_filled[index] = bool(piece[starts[index] : end].strip())
+            places = np.flatnonzero(is_filled)
+            wanted = [number - filled - 1 for number in numbers[len(found) :] if number - filled <= len(places)]
+            found += [Line(lines + int(places[i]) + 1, offset + int(starts[places[i]]), b"") for i in wanted]
+            lines, filled, offset = lines + len(starts), filled + len(places), offset + len(piece)
+    return found
 
 
 def _is_blank(line: Line) -> bool:

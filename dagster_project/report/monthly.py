@@ -1,4 +1,5 @@
-"""The monthly report: one self-contained page about every service's delivery, from the published file alone."""
+"""The monthly report: one self-contained page about what services deliver and users experience, from the published
+file alone."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from datetime import date, datetime
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import duckdb
@@ -19,86 +19,67 @@ from markupsafe import Markup, escape
 
 from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
-from dagster_project.report import charts
-from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
+from dagster_project.report import charts, experience
+from dagster_project.report.layout import (
+    RECENT_MONTHS,
+    STATES,
+    Column,
+    Figure,
+    Month,
+    Row,
+    count,
+    figure,
+    hours,
+    month,
+    month_name,
+    percent,
+    state,
+)
 from dagster_project.settings import Settings
 from dagster_project.warehouse import open_published
 
 TABLE, TRENDS, BANDS = "delivery_monthly", "monthly_trends", "dora_bands"
 
-# A year, and the same month of the year before.
-RECENT_MONTHS = 13
-
 # Of verdicts on months in which nothing changed, the share that sees a change: with a baseline of four months one in a
 # hundred, of twelve half of that (tests/integration/test_trends.py).
 FALSE_VERDICTS = 0.01
-
-SPACE = "\N{NARROW NO-BREAK SPACE}"
-
-Row = dict[str, Any]
-
-
-def count(value: int) -> str:
-    return f"{value:,}"
 
 
 def per_day(value: float) -> str:
     return "<0.01" if 0 < value < 0.005 else f"{value:.2f}"
 
 
-def percent(value: float, unit: str = f"{SPACE}%") -> str:
-    """A rate of 0–1. Only 0 and 1 themselves, but for the error of binary fractions, read as 0 and 100 %.
-
-    What another tool reports as a rate may lie above 1.
-    """
-    points = 100 * value
-    if round(value, 9) in (0, 1):
-        return f"{points:.0f}{unit}"
-    if points < 0.05:
-        return f"<0.1{unit}"
-    return f">99.9{unit}" if 99.95 <= points < 100 else f"{points:.1f}{unit}"
-
-
-def hours(value: float) -> str:
-    """Hours in the unit that a person would say: minutes below one hour, days from two days on."""
-    minutes = round(60 * value)
-    if minutes < 60:
-        return f"<1{SPACE}min" if minutes == 0 < value else f"{minutes}{SPACE}min"
-    return f"{value:.1f}{SPACE}h" if value < 47.95 else f"{value / 24:,.1f}{SPACE}d"
-
-
 def minutes(value: float) -> str:
     return hours(value / 60)
-
-
-def segment(value: str) -> str:
-    return value.replace("_to_", "→").replace("_", " ")
 
 
 def interval(low: float, high: float) -> str:
     return f"{percent(low, unit='')}–{percent(high)}"
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the page: its heading, the published columns it shows, and how their values are written."""
-
-    label: str
-    sources: tuple[str, ...]
-    write: Callable[..., str]
-
-    def text(self, row: Row) -> str | None:
-        """One month's cell; None if a value is NULL, for what is not known is never written as a number."""
-        values = [row[source] for source in self.sources]
-        return None if None in values else self.write(*values)
+def segment(value: str) -> str:
+    return value.replace("_to_", "→").replace("_", " ")
 
 
 DEPLOYMENTS = Column("all", ("deployments",), count)
-LEAD_TIME = Column("median", ("lead_time_median_hours",), hours)
+LEAD_TIME = Column("median", ("lead_time_median_hours",), hours, counted=("lead_time_changes", "changes"))
 LEAD_TIME_CHANGES = Column("n", ("lead_time_changes",), count)
-FAILURE_RATE = Column("rate", ("change_failure_rate",), percent)
 FAILURE_INTERVAL = Column("95 % interval", ("change_failure_rate_low", "change_failure_rate_high"), interval)
 FAILED = Column("failed", ("failed_deployments",), count)
+
+
+def of_deployments(row: Row) -> list[str]:
+    if not row["deployments"]:
+        return []
+    return [
+        f"{FAILED.text(row)} of {DEPLOYMENTS.text(row)} failed",
+        f"{FAILURE_INTERVAL.label} {FAILURE_INTERVAL.text(row)}",
+    ]
+
+
+FAILURE_RATE = Column(
+    "rate", ("change_failure_rate",), percent, bounds=FAILURE_INTERVAL.sources, rests_on=of_deployments
+)
 
 GROUPS = {
     "Deployments": (
@@ -193,9 +174,6 @@ LABELS = {metric.source: metric.label for metric in JUDGED}
 # The profile of one's own definitions, whose reported values are those of the other columns.
 OWN_PROFILE = "plumbline"
 
-# What a reader must know about a month that is not final, by the column that says so.
-STATES = {"is_complete": "so far", "is_provisional": "provisional"}
-
 IDENTITY = ("month", "team", "service", "component_kind")
 SHOWN = tuple(
     dict.fromkeys(
@@ -212,28 +190,6 @@ SHOWN_OF_TRENDS = (
     *("verdict", "paired_metric", "paired_verdict", "is_trade"),
 )
 SHOWN_OF_BANDS = ("report_year", "metric", "band", "stated", "caveat")
-
-
-@dataclass(frozen=True)
-class Month:
-    """One row of a service's table: its name, the column of STATES that marks it, the cells in the order of GROUPS."""
-
-    name: str
-    state: str | None
-    cells: list[str | None]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A chart and its heading: the last final month, its value, and in what light to see it."""
-
-    title: str
-    source: str
-    shape: str
-    chart: Chart
-    top_label: str
-    value: str | None
-    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -269,86 +225,6 @@ class Service:
     earlier: list[Month]
 
 
-def state(row: Row) -> str | None:
-    """The column that keeps a month from being final: it is not over, or late data can still change it."""
-    if not row["is_complete"]:
-        return "is_complete"
-    return "is_provisional" if row["is_provisional"] else None
-
-
-def month_name(row: Row) -> str:
-    return f"{row['month']:%b %Y}"
-
-
-def month(row: Row) -> Month:
-    return Month(month_name(row), state(row), [column.text(row) for group in GROUPS.values() for column in group])
-
-
-def figure(title: str, shape: str, column: Column, rows: list[Row]) -> Figure:
-    """The chart of one column over a service's whole history, oldest month first."""
-    [source] = column.sources
-    bounds = FAILURE_INTERVAL.sources if column is FAILURE_RATE else ()
-    known = [row for row in rows if row[source] is not None]
-    points = [
-        Point(
-            month=row["month"],
-            value=row[source],
-            is_final=state(row) is None,
-            tip=f"{month_name(row)}{f' {STATES[state(row)]}' if state(row) else ''}: "
-            + ", ".join([column.text(row), *basis(column, row)]),
-            bounds=tuple(row[bound] for bound in bounds),
-        )
-        for row in known
-    ]
-    top = top_of_scale(highest_drawn([max(row[name] for name in (source, *bounds)) for row in known]), column)
-    final = [row for row in rows if state(row) is None]
-    return Figure(
-        title=title,
-        source=source,
-        shape=shape,
-        chart=Chart(rows[0]["month"], rows[-1]["month"], points, top),
-        top_label=column.write(top).replace(".0", ""),
-        value=column.text(final[-1]) if final else None,
-        notes=[month_name(final[-1]), *basis(column, final[-1]), *year_before(column, final)] if final else [],
-    )
-
-
-def top_of_scale(highest: float, column: Column) -> float:
-    """Where the vertical axis ends: a round number in the unit its label is written in, and no rate beyond 1."""
-    if highest == 0:
-        return 1
-    if column.write is percent:
-        return min(round_up(highest), 1)
-    unit = 1
-    if column.write is hours:
-        # Above 40 the next round number of hours is 50, which reads in days.
-        unit = 24 if highest > 40 else 1 if highest > 1 else 1 / 60
-    return unit * max(round_up(highest / unit), 2)
-
-
-def basis(column: Column, row: Row) -> list[str]:
-    """What a month's value rests on, which says how far to trust it."""
-    if column is LEAD_TIME:
-        return [f"over {LEAD_TIME_CHANGES.text(row)} changes"]
-    if column is FAILURE_RATE and row["deployments"]:
-        return [
-            f"{FAILED.text(row)} of {DEPLOYMENTS.text(row)} failed",
-            f"{FAILURE_INTERVAL.label} {FAILURE_INTERVAL.text(row)}",
-        ]
-    return []
-
-
-def year_before(column: Column, final: list[Row]) -> list[str]:
-    """Between which values the column lay in the twelve months before the last one; a failure rate has its interval."""
-    [source] = column.sources
-    since = month_number(final[-1]["month"]) - 12
-    values = [row[source] for row in final[:-1] if month_number(row["month"]) >= since and row[source] is not None]
-    if column is FAILURE_RATE or not values:
-        return []
-    ends = dict.fromkeys([column.write(min(values)), column.write(max(values))])
-    return [f"monthly {' to '.join(ends)} in the year before"]
-
-
 def comparisons(row: Row, trends: dict[str, Row]) -> list[Comparison]:
     """The metrics of one month that have a value or a baseline, from its verdicts by metric."""
     found = []
@@ -380,7 +256,7 @@ def service(rows: list[Row], trends: dict[tuple[str, date], dict[str, Row]]) -> 
     """One service's section, from its months, oldest first, and the verdicts of each service and month by metric."""
     last = rows[-1]
     final = [row for row in rows if state(row) is None]
-    months = [month(row) for row in reversed(rows)]
+    months = [month(row, GROUPS) for row in reversed(rows)]
     team = last["team"] or "No team"
     former = [name for name in dict.fromkeys(row["team"] for row in rows) if name and name != team]
     return Service(
@@ -410,13 +286,15 @@ def by_name(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Published:
-    """What the page shows: the months of every service, oldest first, their verdicts, the DORA bands of their year, and
-    what each column of TABLE means."""
+    """What the page shows: the months of every service, oldest first, their verdicts, the DORA bands of their year,
+    what each column of TABLE means, what users experienced, and the time up to which all this is known."""
 
     months: list[Row]
     trends: dict[tuple[str, date], dict[str, Row]]
     bands: list[Row]
     comments: dict[str, str]
+    experience: experience.Experience
+    as_of: datetime | None
 
 
 def read_table(
@@ -453,7 +331,9 @@ def read_published(settings: Settings) -> Published:
     for file in (settings.published_file, settings.manifest_file):
         if not file.exists():
             raise PlumblineError(f"{file}: no such file, so nothing is published yet; start `plumbline run` first")
+    as_of = read_watermark(settings)
     with open_published(settings.published_file) as connection:
+        users = experience.read_experience(connection, as_of)
         months, comments = read_table(connection, settings, TABLE, (*IDENTITY, *SHOWN), "service, month")
         verdicts, _ = read_table(connection, settings, TRENDS, SHOWN_OF_TRENDS, "service, month, metric")
         bands, _ = read_table(
@@ -467,7 +347,8 @@ def read_published(settings: Settings) -> Published:
     for row in verdicts:
         trends.setdefault((row["service"], row["month"]), {})[row["metric"]] = row
     years = {row["dora_report_year"] for row in months}
-    return Published(months, trends, [band for band in bands if band["report_year"] in years], comments)
+    shown_bands = [band for band in bands if band["report_year"] in years]
+    return Published(months, trends, shown_bands, comments, users, as_of)
 
 
 def read_watermark(settings: Settings) -> datetime | None:
@@ -520,9 +401,13 @@ def write_report(settings: Settings) -> Path:
     verdicts = [each.verdict for one in services for each in one.comparisons if each.verdict != "baselining"]
     target = settings.report_dir / "index.html"
     page = environment.get_template("monthly.html.jinja").render(
-        as_of=read_watermark(settings),
+        as_of=published.as_of,
+        experience=published.experience,
         teams=[(team, list(members)) for team, members in groupby(services, attrgetter("team"))],
         groups=GROUPS,
+        experience_groups=experience.GROUPS,
+        journey_columns=experience.JOURNEY_COLUMNS,
+        found_columns=experience.FOUND_COLUMNS,
         states=STATES,
         verdicts=len(verdicts),
         false_verdicts=f"{FALSE_VERDICTS * len(verdicts):.1f}",

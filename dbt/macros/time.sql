@@ -11,6 +11,18 @@
 {%- endmacro %}
 
 
+{# The start of the slot of so many minutes, counted from midnight UTC, that a time lies in. #}
+{% macro time_slot(at, minutes) %}{{ adapter.dispatch('time_slot')(at, minutes) }}{% endmacro %}
+
+{% macro default__time_slot(at, minutes) -%}
+    time_bucket(to_minutes({{ minutes }}), {{ at }}, timestamp '2000-01-01')
+{%- endmacro %}
+
+{% macro spark__time_slot(at, minutes) -%}
+    timestamp_seconds(unix_seconds({{ at }}) - unix_seconds({{ at }}) % (60 * {{ minutes }}))
+{%- endmacro %}
+
+
 {% macro epoch_microseconds(at) %}{{ adapter.dispatch('epoch_microseconds')(at) }}{% endmacro %}
 
 {% macro default__epoch_microseconds(at) -%}
@@ -19,6 +31,41 @@
 
 {% macro spark__epoch_microseconds(at) -%}
     unix_micros({{ at }})
+{%- endmacro %}
+
+
+{# Exact for whole minutes, which sixty times the hours are not. #}
+{% macro minutes_between(earlier, later) %}{{ adapter.dispatch('minutes_between')(earlier, later) }}{% endmacro %}
+
+{% macro default__minutes_between(earlier, later) -%}
+    (date_diff('microsecond', {{ earlier }}, {{ later }}) / 60000000.0)
+{%- endmacro %}
+
+{% macro spark__minutes_between(earlier, later) -%}
+    ((unix_micros({{ later }}) - unix_micros({{ earlier }})) / 60000000.0)
+{%- endmacro %}
+
+
+{# A UTC time on the clock of a time zone, and back. #}
+{% macro zoned_time(at, zone) %}{{ adapter.dispatch('zoned_time')(at, zone) }}{% endmacro %}
+
+{% macro default__zoned_time(at, zone) -%}
+    timezone({{ zone }}, timezone('UTC', {{ at }}))
+{%- endmacro %}
+
+{% macro spark__zoned_time(at, zone) -%}
+    from_utc_timestamp({{ at }}, {{ zone }})
+{%- endmacro %}
+
+
+{% macro utc_time(local, zone) %}{{ adapter.dispatch('utc_time')(local, zone) }}{% endmacro %}
+
+{% macro default__utc_time(local, zone) -%}
+    timezone('UTC', timezone({{ zone }}, {{ local }}))
+{%- endmacro %}
+
+{% macro spark__utc_time(local, zone) -%}
+    to_utc_timestamp({{ local }}, {{ zone }})
 {%- endmacro %}
 
 

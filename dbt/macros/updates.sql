@@ -4,9 +4,9 @@
    requests; incremental models delete the touched rows, old and new, and insert them again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
-   the var definition_version, their checksum), nothing was removed from raw since, and services.csv and journeys.csv
-   are the same. The lead time of a pull request is that of all its changes, on whatever days they shipped, so that it
-   has no updates. #}
+   the var definition_version, their checksum), nothing was removed from raw since, and the services, journeys and SLOs
+   of the reference data are the same. The lead time of a pull request is that of all its changes, on whatever days they
+   shipped, so that it has no updates. #}
 {% macro continues_last_build() %}
     {% if
         target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version')
@@ -26,7 +26,7 @@
                 select 1 from raw.batches
                 where rows_removed > 0 and batch_id not in (select batch_id from meta.seen_batches)
             )
-            {%- for table in ['services', 'journeys', 'degradation_indicators'] %}
+            {%- for table in watched_reference_tables() %}
             and not exists (select * from reference.{{ table }} except select * from meta.seen_{{ table }})
             and not exists (select * from meta.seen_{{ table }} except select * from reference.{{ table }})
             {%- endfor %}
@@ -35,13 +35,20 @@
 {% endmacro %}
 
 
+{% macro watched_reference_tables() %}
+    {{ return([
+        'services', 'journeys', 'degradation_indicators', 'slos', 'slo_objectives', 'slo_conditions'
+    ]) }}
+{% endmacro %}
+
+
 {# What the next build compares with. Without the loader's batches it cannot tell what is new, and starts afresh. #}
 {% macro remember_what_was_seen() %}
     {% if var('definition_version') and table_exists('raw', 'batches') %}
         create or replace table meta.seen_batches as select batch_id from raw.batches;
-        create or replace table meta.seen_services as select * from reference.services;
-        create or replace table meta.seen_journeys as select * from reference.journeys;
-        create or replace table meta.seen_degradation_indicators as select * from reference.degradation_indicators;
+        {% for table in watched_reference_tables() %}
+            create or replace table meta.seen_{{ table }} as select * from reference.{{ table }};
+        {% endfor %}
         create or replace table meta.seen_as_of as select as_of from {{ as_it_stands("int_as_of") }};
         {%- for name, rows in watched_rows().items() %}
         create or replace table meta.seen_{{ name }} as select {{ rows.columns | join(', ') }} from {{ rows.relation }};

@@ -12,11 +12,28 @@ from test_updates import Installation
 from dagster_project.quality.fingerprint import fingerprint
 
 START = datetime(2025, 1, 20, 22)
-TABLES = (
-    "intermediate.int_superseded_reports",
-    "intermediate.int_session_activity",
-    "intermediate.int_sessions",
+TABLES = tuple(
+    f"intermediate.int_{name}"
+    for name in (
+        "superseded_reports",
+        "session_activity",
+        "sessions",
+        "web_vital_bins",
+        "experience_days",
+        "journey_events",
+        "journey_steps",
+        "journey_days",
+    )
 )
+JOURNEY = """
+    insert into reference.journeys (journey, service, position, step, step_kind, route, action, api_service)
+    values
+        ('buy', 'web', 1, 'cart', 'page_view', '/cart', null, null),
+        ('buy', 'web', 2, 'pay', 'action', null, 'journey_step', null),
+        ('buy', 'web', 3, 'write', 'api_write', '/pay', null, 'payments'),
+        ('look', 'web', 1, 'home', 'page_view', '/', null, null),
+        ('look', 'web', 2, 'cart', 'page_view', '/cart', null, null)
+"""
 
 
 def contents(file) -> dict[str, str]:
@@ -53,20 +70,47 @@ def random_events(randomness: random.Random, share: float, latest_day: int) -> l
                 "metric_value": float(randomness.choice([0, 0, 100, 2500, 2504, 4000, 4001])),
                 "is_success": randomness.choice([True, False, None]),
                 "sample_rate": randomness.choice([None, 0.5, 1 / 3]),
+                "trace_id": randomness.choice([None, "t", "u"]),
             }
         )
     return events
 
 
+def random_requests(randomness: random.Random, share: float, latest_day: int) -> list[dict]:
+    return [
+        {
+            "request_id": f"r{key}",
+            "service": "payments",
+            "occurred_at": START
+            + timedelta(days=randomness.randrange(latest_day + 1), minutes=randomness.randrange(150)),
+            "route": "/pay",
+            "method": randomness.choice(["POST", "GET"]),
+            "status": randomness.choice([201, 503]),
+            "session_id": randomness.choice([None, "s0", "s2"]),
+            "trace_id": randomness.choice([None, "t", "u"]),
+        }
+        for key in range(30)
+        if randomness.random() < share
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_after_every_batch_the_tables_are_those_of_a_build_of_everything_at_once(tmp_path, seed):
     randomness = random.Random(seed)
     installation = Installation(tmp_path)
-    installation.load({"rum_events": random_events(randomness, 0.7, 3)})
+    with duckdb.connect(installation.file) as connection:
+        connection.execute(JOURNEY)
+    installation.load(
+        {"rum_events": random_events(randomness, 0.7, 3), "requests": random_requests(randomness, 0.7, 3)}
+    )
     assert not installation.build()
-    for share, latest_day in ((0.2, 4), (0.02, 4), (0.05, 9), (0.01, 9)):
-        installation.load({"rum_events": random_events(randomness, share, latest_day)})
+    for share, latest_day in ((0.1, 4), (0.02, 20), (0.01, 40)):
+        batch = {
+            "rum_events": random_events(randomness, share, latest_day),
+            "requests": random_requests(randomness, share, latest_day),
+        }
+        installation.load({name: rows for name, rows in batch.items() if rows})
         assert installation.build()
         updated = contents(installation.file)
         full = installation.marts_in_full()

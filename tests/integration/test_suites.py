@@ -28,6 +28,42 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.slo_attainment_daily set attainment_rate = 1 where state = 'no_data'": (
+        "slo_attainment_daily",
+        "a_rate_is_there_only_where_there_were_events",
+    ),
+    "update marts.slo_attainment_daily set budget_consumed = budget_consumed + 1 where slo = 'payments-requests'": (
+        "slo_attainment_daily",
+        "budgets_add_up",
+    ),
+    "update marts.slo_attainment_daily set state = 'exhausted' where state = 'healthy'": (
+        "slo_attainment_daily",
+        "states_follow_from_the_figures",
+    ),
+    "delete from marts.slo_attainment_daily where day = date '2026-05-12'": (
+        "slo_attainment_daily",
+        "every_day_is_present",
+    ),
+    "update marts.slo_attainment_daily set total = total + 1 where slo = 'payments-requests'": (
+        "slo_attainment_daily",
+        "events_of_a_day_are_those_that_were_counted",
+    ),
+    "update marts.slo_attainment_daily set service = 'nobodys' where slo = 'cold-starts'": (
+        "slo_attainment_daily",
+        "every_service_is_in_the_reference_data",
+    ),
+    "delete from marts.slo_status where slo = 'cold-starts'": (
+        "slo_status",
+        "every_slo_that_holds_now_is_here",
+    ),
+    "update marts.slo_status set budget_remaining = budget_remaining + 1 where budget_total > 0": (
+        "slo_status",
+        "it_says_what_the_latest_day_says",
+    ),
+    "update marts.slo_status set state = 'burning', verdict = 'none' where slo = 'receipts-on-time'": (
+        "slo_status",
+        "a_burning_budget_has_a_verdict",
+    ),
     "delete from marts.fct_pull_requests where pull_request_number = 1": (
         "fct_pull_requests",
         "every_pull_request_in_raw_is_here",
@@ -248,6 +284,51 @@ DAMAGE = {
     "update marts.web_vitals_daily set good_page_views = good_page_views + 1 where rating = 'poor'": (
         "web_vitals_daily",
         "page_views_are_good_between_or_poor",
+    ),
+    "delete from marts.web_vitals_daily where route = 'all' and release <> 'all'": (
+        "web_vitals_daily",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "delete from marts.web_vitals_rolling_28d where route = 'all' and device_class <> 'all'": (
+        "web_vitals_rolling_28d",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "update marts.web_vitals_rolling_28d set measurements = measurements + 1": (
+        "web_vitals_rolling_28d",
+        "days_of_the_window_add_up",
+    ),
+    "update marts.web_vitals_rolling_28d set poor_page_views = poor_page_views + 1 where rating = 'good'": (
+        "web_vitals_rolling_28d",
+        "page_views_are_good_between_or_poor",
+    ),
+    "delete from marts.web_vitals_monthly where route <> 'all' and release = 'all'": (
+        "web_vitals_monthly",
+        "all_is_the_sum_of_its_parts",
+    ),
+    "update marts.web_vitals_monthly set measurements = measurements + 1": (
+        "web_vitals_monthly",
+        "days_of_the_month_add_up",
+    ),
+    "update marts.web_vitals_monthly set page_views = page_views - 1": (
+        "web_vitals_monthly",
+        "page_views_are_good_between_or_poor",
+    ),
+    "update marts.journey_daily set entered = entered + 1 where position = 2": (
+        "journey_daily",
+        "who_completes_a_step_enters_the_next",
+    ),
+    "update marts.journey_daily set is_broken_step = true": (
+        "journey_daily",
+        "at_most_one_step_of_a_day_is_the_broken_one",
+    ),
+    "delete from marts.journey_daily where position = 1": ("journey_daily", "every_step_in_the_reference_data_is_here"),
+    "update marts.experience_daily set bounced_sessions = judged_sessions + 1": (
+        "experience_daily",
+        "parts_are_no_larger_than_the_whole",
+    ),
+    "update marts.experience_daily set page_views = 2 * page_views": (
+        "experience_daily",
+        "every_page_view_in_raw_is_in_a_session",
     ),
     "update marts.dim_services set valid_from = valid_from - 1 where valid_from > '1900-01-01'": (
         "dim_services",

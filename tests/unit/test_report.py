@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from dagster_project.errors import PlumblineError
 from dagster_project.report import charts
 from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
-from dagster_project.report.monthly import JUDGED, LEAD_TIME, SPACE, hours, percent, top_of_scale, write_report
+from dagster_project.report.layout import SPACE, hours, percent, top_of_scale
+from dagster_project.report.monthly import JUDGED, LEAD_TIME, write_report
 from dagster_project.settings import Settings
 
 COLUMNS = {
@@ -497,9 +498,17 @@ def test_thirteen_months_are_in_view_and_the_earlier_ones_fold(document):
 def test_services_stand_by_team_and_name_whatever_their_figures(document):
     assert list(sections(document)) == [EVIL, "api", "zebra-worker", "storefront"]
     contents = [link.text for link in document.one("nav").all("a")]
-    assert contents == list(sections(document))
+    assert contents == [*sections(document), "What users experience"]
     teams = [heading.text for heading in document.all("h2")]
-    assert teams == ["How to read this page", "Services", "Payments", "Web", "DORA bands of 2024", "Definitions"]
+    assert teams == [
+        "How to read this page",
+        "Services",
+        "Payments",
+        "Web",
+        "What users experience",
+        "DORA bands of 2024",
+        "Definitions",
+    ]
 
 
 def test_a_name_made_of_markup_is_only_text(page, document):

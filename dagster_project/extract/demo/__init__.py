@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from dagster_project.extract.demo.operations import operational_changes, synthet
 from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
 from dagster_project.settings import DemoSource, Settings, load_settings
+from dagster_project.slo.definitions import FOLDER
 from dagster_project.warehouse import transaction
 
 __all__ = ["PLANTED", "Truth", "extract", "generate", "write_installation"]
@@ -147,6 +149,10 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
+    slos = seeds / FOLDER
+    slos.mkdir(exist_ok=True)
+    for definition in sorted((Path(__file__).parent / FOLDER).glob("*.yaml")):
+        shutil.copyfile(definition, slos / definition.name)
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return file
 

@@ -15,6 +15,7 @@ from dagster_project.extract.demo.organisation import (
     IMPROVEMENT,
     MEMORY_LEAK,
     NOISY_PAGER,
+    PAYMENT_TAKES_MS,
     PAYMENTS,
     SERVER_ERRORS,
     STUCK_QUEUE,
@@ -145,7 +146,8 @@ def _payments(browsing: pl.DataFrame, random: np.random.Generator) -> pl.DataFra
         "session_id",
         "trace_id",
         "is_synthetic",
-        pl.col("occurred_at") - pl.duration(milliseconds=pl.Series(random.integers(150, 800, payments.height))),
+        pl.col("occurred_at")
+        - pl.duration(milliseconds=pl.Series(random.integers(150, PAYMENT_TAKES_MS - 100, payments.height))),
         service=pl.lit(PAYMENT),
         method=pl.lit("POST"),
         route=pl.lit(PAYMENTS),

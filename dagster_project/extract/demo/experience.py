@@ -13,6 +13,7 @@ from dagster_project.extract.demo.delivery import Deployment
 from dagster_project.extract.demo.organisation import (
     BAD_RELEASE,
     BROKEN_STEP,
+    PAYMENT_TAKES_MS,
     PAYMENTS,
     WHITE_SCREEN,
     Period,
@@ -56,6 +57,7 @@ CHECKOUT_STEPS = ("cart", "shipping", "payment", "confirmation")
 GOES_ON_RATES = (0.78, 0.86, 0.92)
 BROKEN_GOES_ON_RATE = 0.08
 PAY = "pay"
+PAYMENT_FORM = "payment-form"
 DECLINED_RATE = 0.3
 # Of those who pay in the end: the first attempt fails, mostly where they see it.
 RETRY_RATE = 0.04
@@ -121,7 +123,7 @@ FRONT_ENDS = (
         routes=(
             Route("/cart", 1.0, 0.27, ("cart-items", "voucher-form")),
             Route(BROKEN_STEP.route, 0.0, 0.0, ("address-form", "delivery-options")),
-            Route("/checkout/payment", 0.0, 0.0, ("payment-form", "order-summary"), 1.1),
+            Route("/checkout/payment", 0.0, 0.0, (PAYMENT_FORM, "order-summary"), 1.1),
             Route("/checkout/confirmation", 0.0, 0.0, ("order-summary",), 0.9),
         ),
         actions=("change-quantity", "enter-address", "choose-delivery", "enter-voucher"),
@@ -329,16 +331,19 @@ class _Sessions:
         ]
         if self.front_end.is_checkout:
             frames += self._checkout()
-        events = pl.concat(frames, how="diagonal")
+        events = pl.concat([*frames, pl.DataFrame(schema={"attempt": pl.String})], how="diagonal")
         return (
             events.hstack(self._views().select(pl.all().gather(events["view"])))
             .with_columns(
                 pl.lit(self.front_end.service).alias("service"),
                 (pl.lit(self.period.start) + pl.duration(milliseconds="at")).alias("occurred_at"),
-                # A vital or an error belongs to no call of an API.
-                trace_id=pl.when(pl.col("event_type").is_in(("page_view", "route_change", "payment"))).then("trace_id"),
+                # A vital or an error belongs to no call of an API; each payment is a trace of its own.
+                trace_id=pl.when(pl.col("attempt").is_not_null())
+                .then(pl.format("{}-{}", "trace_id", "attempt"))
+                .when(pl.col("event_type").is_in(("page_view", "route_change")))
+                .then("trace_id"),
             )
-            .drop("view", "at")
+            .drop("view", "at", "attempt")
         )
 
     def _views(self) -> pl.DataFrame:
@@ -435,21 +440,25 @@ class _Sessions:
         retried = paying & is_done & (self.random.random(views.size) < RETRY_RATE)
         return [
             steps,
-            self._payments(views[paying], 0.95, is_success=is_done[paying]),
-            self._payments(views[retried], 0.7, is_success=np.zeros(retried.sum(), dtype=bool)),
+            *self._payments(views[paying], "pay", 0.95, is_success=is_done[paying]),
+            *self._payments(views[retried], "retried", 0.7, is_success=np.zeros(retried.sum(), dtype=bool)),
         ]
 
-    def _payments(self, views: np.ndarray, at: float, is_success: np.ndarray) -> pl.DataFrame:
-        """A payment in each of these page views, when so much of it has passed."""
+    def _payments(self, views: np.ndarray, attempt: str, at: float, is_success: np.ndarray) -> list[pl.DataFrame]:
+        """A payment in each of these page views, when so much of it has passed: the click, and what came of it."""
+        answered_ms = self.view_dwell[views] * at
         is_visible = self.random.random(views.size) < RETRY_VISIBLE_RATE
-        return self._emit(
+        steps = np.full(views.size, PAY)
+        click = self._emit("interaction", views, answered_ms - PAYMENT_TAKES_MS, step=steps)
+        payment = self._emit(
             "payment",
             views,
-            self.view_dwell[views] * at,
-            step=np.full(views.size, PAY),
+            answered_ms,
+            step=steps,
             is_success=is_success,
             is_retry_visible=pl.select(pl.when(~pl.Series(is_success)).then(pl.Series(is_visible))).to_series(),
         )
+        return [each.with_columns(component=pl.lit(PAYMENT_FORM), attempt=pl.lit(attempt)) for each in (click, payment)]
 
     def _component(self, views: np.ndarray, numbers: np.ndarray) -> pl.Series:
         """The component of each page view's route with this number, counted round."""

@@ -17,8 +17,9 @@ MEASURED_DAYS = 150
 WORKING_HOURS_PER_DAY = 9.0
 ENGINEERS_PER_TEAM = 7
 
-# Where the checkout's payments are written, at the payments API.
+# Where the checkout's payments are written, at the payments API, and how long a shopper waits for the outcome.
 PAYMENTS = "/payments"
+PAYMENT_TAKES_MS = 1000
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ experience as (
         {{ exact_sum('page_views') }} as lcp_page_views,
         {{ exact_sum('good_page_views') }} as good_lcp_page_views
     from each_page_view
-    where metric_name = 'LCP'
+    where metric_name = 'LCP' and route = 'all' and release = 'all' and device_class = 'all'
     group by {{ keys | join(', ') }}
 
 )

@@ -18,8 +18,11 @@ events as (
         events.event_type = 'page_view'
         or (events.event_type = 'route_change' and coalesce(events.is_success, true)) as is_page_view,
         {{ is_interaction('events') }} as is_interaction,
-        events.event_type = 'vital' and events.metric_name = 'LCP' as is_lcp
+        events.event_type = 'vital' and events.metric_name = 'LCP' as is_lcp,
+        events.metric_value <= lcp.good_to as is_good_lcp,
+        events.metric_value > lcp.poor_above as is_poor_lcp
     from {{ ref('int_user_events') }} as events
+    cross join lcp
     left join {{ ref('int_superseded_reports') }} as superseded
         on
             events.source = superseded.source
@@ -51,8 +54,7 @@ select
     count(*) filter (where is_interaction) as interactions,
     count(*) filter (where event_type = 'error') as errors,
     count(*) filter (where is_lcp) as lcp_page_views,
-    count(*) filter (where is_lcp and metric_value <= lcp.good_to) as good_lcp_page_views,
-    count(*) filter (where is_lcp and metric_value > lcp.poor_above) as poor_lcp_page_views
+    count(*) filter (where is_lcp and is_good_lcp) as good_lcp_page_views,
+    count(*) filter (where is_lcp and is_poor_lcp) as poor_lcp_page_views
 from events
-cross join lcp
 group by source, service, session_id, day, slot

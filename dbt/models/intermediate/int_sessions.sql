@@ -22,16 +22,8 @@ begun as (
 
     select
         *,
-        case
-            when {{ hours_between('ended_before', 'started_at') }} * 60 < {{ var('session_timeout_minutes') }}
-                and (
-                    day_before = day
-                    or lag(slots) over (partition by source, service, session_id order by started_at)
-                    < {{ slots_of_a_day() }}
-                )
-                then 0
-            else 1
-        end as begins
+        {{ hours_between('ended_before', 'started_at') }} * 60 as pause_minutes,
+        lag(slots) over (partition by source, service, session_id order by started_at) as slots_before
     from activity
 
 ),
@@ -40,7 +32,15 @@ numbered as (
 
     select
         *,
-        sum(begins) over (
+        sum(
+            case
+                when
+                    pause_minutes < {{ var('session_timeout_minutes') }}
+                    and (day_before = day or slots_before < {{ slots_of_a_day() }})
+                    then 0
+                else 1
+            end
+        ) over (
             partition by source, service, session_id order by started_at rows unbounded preceding
         ) as session_number
     from begun
@@ -61,10 +61,10 @@ sessions as (
         min(device_class) as device_class,
         min(country) as country,
         max(is_authenticated) as is_authenticated,
-        max(weight) as weight,
         {%- for count in counts %}
-        cast(sum({{ count }}) as bigint) as {{ count }}{{ ',' if not loop.last }}
+        cast(sum({{ count }}) as bigint) as {{ count }},
         {%- endfor %}
+        max(weight) as weight
     from numbered
     group by source, service, session_id, session_number
     -- Vitals alone are what a tab reports when it is closed long after: no session.
@@ -75,9 +75,10 @@ sessions as (
 placed as (
 
     select
-        *,
-        {{ day_of('started_at') }} as started_on,
-        {{ hours_between('ended_at', 'as_of.as_of') }} * 60 >= {{ var('session_timeout_minutes') }} as is_closed
+        sessions.*,
+        {{ day_of('sessions.started_at') }} as started_on,
+        {{ hours_between('sessions.ended_at', 'as_of.as_of') }} * 60
+        >= {{ var('session_timeout_minutes') }} as is_closed
     from sessions
     cross join {{ ref('int_as_of') }} as as_of
 
@@ -90,8 +91,8 @@ select
     placed.started_at,
     placed.started_on,
     placed.ended_at,
-    coalesce(placed.first_page_view.route, placed.least_route) as entry_route,
-    coalesce(placed.first_page_view.release, placed.least_release) as release,
+    coalesce({{ field('placed.first_page_view', 'route') }}, placed.least_route) as entry_route,
+    coalesce({{ field('placed.first_page_view', 'release') }}, placed.least_release) as release,
     placed.device_class,
     placed.country,
     placed.is_authenticated = 1 as is_authenticated,
@@ -101,11 +102,11 @@ select
     {%- endfor %}
     placed.is_closed,
     case
-        when placed.is_closed and placed.page_views > 0 and placed.started_on >= starts.first_interacted_on
+        when placed.is_closed and placed.page_views > 0 and placed.started_on >= interactions.first_interacted_on
             then placed.page_views = 1 and placed.interactions = 0
     end as is_bounce,
     placed.errors = 0 as is_error_free
 from placed
-left join {{ ref('int_interaction_starts') }} as starts
-    on placed.source = starts.source and placed.service = starts.service
+left join {{ ref('int_interaction_starts') }} as interactions
+    on placed.source = interactions.source and placed.service = interactions.service
 where {{ is_touched('placed') }}

@@ -1,20 +1,17 @@
-{%- set event_times = {
-    'rum_events': 'occurred_at',
-    'requests': 'occurred_at',
-    'jobs': 'enqueued_at',
-    'process_samples': 'occurred_at',
-    'synthetic_checks': 'occurred_at'
-} -%}
-{%- for table in event_times -%}
-    {%- do ref('stg_' ~ table) -%}
-{%- endfor -%}
+{%- set at = 'occurred_at' -%}
+{%- set event_times = dict(rum_events=at, requests=at, jobs='enqueued_at', process_samples=at, synthetic_checks=at) -%}
+{%- do ref('stg_rum_events') -%}
+{%- do ref('stg_requests') -%}
+{%- do ref('stg_jobs') -%}
+{%- do ref('stg_process_samples') -%}
+{%- do ref('stg_synthetic_checks') -%}
 
 {%- if is_update() -%}
-{%- for table, at in event_times.items() %}
+{%- for table, time in event_times.items() %}
 select distinct
     '{{ table }}' as event_table,
     service,
-    {{ day_of(at) }} as day
+    {{ day_of(time) }} as day
 from {{ new_rows(source('raw', table)) }} as loaded
 union
 {%- endfor %}

@@ -1,0 +1,391 @@
+{# Service level objectives: events counted by what slos/*.yaml say. The vocabulary (sources, columns, operators) is that
+   of dagster_project/slo/indicators.py. Values of conditions are compared as data; of a definition, only the names of
+   columns, which are checked here again, and numbers become SQL. #}
+
+{# Columns of each source, and their types, that a condition may name. #}
+{% macro slo_vocabulary() %}
+    {%- set browser = {
+        'service': 'text', 'route': 'text', 'release': 'text', 'component': 'text', 'device_class': 'text',
+        'country': 'text', 'is_authenticated': 'boolean', 'navigation_type': 'text'
+    } -%}
+    {%- set happened = {
+        'event_type': 'text', 'step': 'text', 'is_success': 'boolean', 'is_retry_visible': 'boolean'
+    } -%}
+    {%- set measured = {'metric_name': 'text', 'metric_value': 'number'} -%}
+    {{ return({
+        'requests': {
+            'service': 'text', 'route': 'text', 'method': 'text', 'status': 'number', 'duration_ms': 'number',
+            'is_validation_error': 'boolean', 'is_synthetic': 'boolean', 'release': 'text'
+        },
+        'rum_events': dict(browser, **happened),
+        'web_vitals': dict(browser, **measured),
+        'sessions': dict(dict(browser, **happened), **measured),
+        'jobs': {
+            'service': 'text', 'queue': 'text', 'job_name': 'text', 'status': 'text', 'attempts': 'number',
+            'release': 'text', 'is_on_time': 'boolean', 'wait_seconds': 'number', 'run_seconds': 'number'
+        },
+        'process_samples': {
+            'service': 'text', 'sample_kind': 'text', 'is_cold_start': 'boolean', 'startup_ms': 'number',
+            'uptime_seconds': 'number', 'rss_bytes': 'number', 'heap_used_bytes': 'number',
+            'event_loop_delay_p99_ms': 'number', 'release': 'text', 'rss_growth_rate': 'number'
+        },
+        'synthetic_checks': {
+            'service': 'text', 'check_name': 'text', 'location': 'text', 'is_success': 'boolean',
+            'duration_ms': 'number'
+        }
+    }) }}
+{% endmacro %}
+
+
+{# What has to be read: each source (jobs: with each deadline) that a definition counts, its columns that conditions
+   name, the numbers that they compare with, and the finest slot of time. #}
+{% macro slo_scans() %}
+    {#- A linter and `dbt compile` may look at a database without tables. -#}
+    {%- if not execute or not table_exists('reference', 'slos') -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query %}
+        with counts as (
+
+            select
+                definition, 'total' as part, total_source as event_source, total_deadline_seconds as deadline_seconds,
+                slot_minutes
+            from {{ source('reference', 'slos') }}
+            union all
+            select
+                definition, 'numerator' as part, numerator_source as event_source,
+                numerator_deadline_seconds as deadline_seconds, slot_minutes
+            from {{ source('reference', 'slos') }}
+
+        )
+
+        select
+            counts.event_source,
+            counts.deadline_seconds,
+            conditions.column_name,
+            case when conditions.value_type = 'number' then cast(conditions.value as double) end as threshold,
+            min(counts.slot_minutes) as slot_minutes
+        from counts
+        inner join {{ source('reference', 'slo_conditions') }} as conditions
+            on counts.definition = conditions.definition and counts.part = conditions.part
+        group by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
+        order by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
+    {%- endset -%}
+    {%- set scans = {} -%}
+    {%- for row in run_query(query).rows -%}
+        {%- set vocabulary = slo_vocabulary()[row.event_source] -%}
+        {%- if not vocabulary or row.column_name not in vocabulary -%}
+            {{ exceptions.raise_compiler_error(
+                'reference.slo_conditions: ' ~ row.column_name ~ ' is no column of ' ~ row.event_source
+            ) }}
+        {%- endif -%}
+        {%- set key = slo_scan_name(row.event_source, row.deadline_seconds) -%}
+        {%- if key not in scans -%}
+            {%- do scans.update({key: {
+                'name': key,
+                'event_source': row.event_source,
+                'deadline_seconds': row.deadline_seconds | int if row.deadline_seconds is not none else none,
+                'columns': {'service': []},
+                'slot_minutes': [],
+            }}) -%}
+        {%- endif -%}
+        {%- set thresholds = scans[key]['columns'].setdefault(row.column_name, []) -%}
+        {%- if row.threshold is not none -%}
+            {%- do thresholds.append(row.threshold | float) -%}
+        {%- endif -%}
+        {%- do scans[key]['slot_minutes'].append(row.slot_minutes | int) -%}
+    {%- endfor -%}
+    {{ return(scans.values() | list) }}
+{% endmacro %}
+
+
+{% macro slo_scan_name(event_source, deadline_seconds) -%}
+    {{ return(event_source if deadline_seconds is none else event_source ~ '/' ~ (deadline_seconds | int)) }}
+{%- endmacro %}
+
+
+{# A column reduced to what conditions can tell apart: of numbers, one for each threshold and one for each gap between
+   two; of texts, those that a condition names. Far fewer rows remain. #}
+{% macro slo_reduced(event_source, column, thresholds) -%}
+    {%- set type = slo_vocabulary()[event_source][column] -%}
+    {%- if type == 'number' and thresholds -%}
+        case
+            {%- for threshold in thresholds %}
+            when {{ column }} < {{ threshold }}
+                then {{ thresholds[0] - 1 if loop.first else (loop.previtem + threshold) / 2 }}
+            when {{ column }} = {{ threshold }} then {{ threshold }}
+            {%- endfor %}
+            when {{ column }} > {{ thresholds[-1] }} then {{ thresholds[-1] + 1 }}
+        end
+    {%- elif type == 'number' -%}
+        case when {{ column }} is not null then 0.0 end
+    {%- elif type == 'boolean' or column == 'service' -%}
+        {{ column }}
+    {%- else -%}
+        case
+            when {{ column }} in (
+                select value from {{ ref('stg_slo_conditions') }} where column_name = '{{ column }}'
+            ) then {{ column }}
+            when {{ column }} is not null then '(other)'
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# One row for each event of a source, with the time at which it counts as counted_at. #}
+{% macro slo_events(event_source, deadline_seconds) -%}
+    {%- if event_source == 'requests' -%}
+        select *, occurred_at as counted_at from {{ ref('stg_requests') }}
+    {%- elif event_source == 'rum_events' -%}
+        select *, occurred_at as counted_at from {{ ref('int_user_events') }} where event_type <> 'vital'
+    {%- elif event_source == 'web_vitals' -%}
+        select events.*, events.occurred_at as counted_at
+        from {{ ref('int_user_events') }} as events
+        left join {{ ref('int_superseded_reports') }} as superseded
+            on
+                events.source = superseded.source
+                and events.service = superseded.service
+                and events.event_id = superseded.event_id
+        where
+            events.event_type = 'vital'
+            and superseded.event_id is null
+            and {{ slo_near_touched_days('events.occurred_at', event_source) }}
+    {%- elif event_source == 'sessions' -%}
+        select events.*, sessions.started_at as counted_at
+        from {{ ref('int_user_events') }} as events
+        inner join {{ ref('int_sessions') }} as sessions
+            on
+                events.source = sessions.source
+                and events.service = sessions.service
+                and events.session_id = sessions.session_id
+                and events.occurred_at >= sessions.started_at
+                and events.occurred_at <= sessions.ended_at
+        where {{ slo_near_touched_days('events.occurred_at', event_source, after=1) }}
+    {%- elif event_source == 'synthetic_checks' -%}
+        select *, occurred_at as counted_at from {{ ref('stg_synthetic_checks') }}
+    {%- elif event_source == 'process_samples' -%}
+        select
+            samples.*,
+            samples.occurred_at as counted_at,
+            case
+                when samples.occurred_at >= settled.settled_at
+                    then {{ ratio('samples.rss_bytes', 'settled.rss_bytes') }} - 1
+            end as rss_growth_rate
+        from {{ ref('stg_process_samples') }} as samples
+        left join (
+            select
+                source,
+                service,
+                process_id,
+                min(occurred_at) as settled_at,
+                min_by(rss_bytes, occurred_at) as rss_bytes
+            from {{ ref('stg_process_samples') }}
+            where sample_kind = 'sample' and rss_bytes > 0 and uptime_seconds >= 3600
+            group by source, service, process_id
+        ) as settled
+            on
+                samples.source = settled.source
+                and samples.service = settled.service
+                and samples.process_id = settled.process_id
+    {%- elif deadline_seconds is none -%}
+        select
+            *,
+            cast(null as boolean) as is_on_time,
+            {{ hours_between('enqueued_at', 'started_at') }} * 3600 as wait_seconds,
+            {{ hours_between('started_at', 'finished_at') }} * 3600 as run_seconds,
+            finished_at as counted_at
+        from {{ ref('stg_jobs') }}
+        where finished_at is not null
+    {%- else -%}
+        {#- What came after the deadline is not known at it, so that a late job stays late. -#}
+        select
+            source,
+            job_id,
+            service,
+            queue,
+            job_name,
+            attempts,
+            release,
+            case when finished_at <= due_at then status end as status,
+            finished_at is not null and finished_at <= due_at as is_on_time,
+            case when started_at <= due_at then {{ hours_between('enqueued_at', 'started_at') }} * 3600 end
+            as wait_seconds,
+            case when finished_at <= due_at then {{ hours_between('started_at', 'finished_at') }} * 3600 end
+            as run_seconds,
+            least(coalesce(finished_at, due_at), due_at) as counted_at
+        from (
+            select *, enqueued_at + interval {{ deadline_seconds }} second as due_at from {{ ref('stg_jobs') }}
+        ) as jobs
+        where finished_at <= due_at or due_at <= (select as_of from {{ ref('int_as_of') }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# In an update, only times near the days that are counted anew: as literals, by which an engine skips blocks of rows.
+   Sessions reach into the next day. #}
+{% macro slo_near_touched_days(column, event_source, after=0) -%}
+    {%- if not is_incremental() -%}
+        true
+    {%- else -%}
+        {%- set query -%}
+            select min(touched.counted_on), max(touched.counted_on)
+            from {{ as_it_stands('int_slo_touched_days') }} as touched
+            inner join {{ as_it_stands('stg_slos') }} as slos on touched.definition = slos.definition
+            where slos.total_source = '{{ event_source }}' or slos.numerator_source = '{{ event_source }}'
+        {%- endset -%}
+        {%- set found = run_query(query).rows[0] -%}
+        {%- if found[0] is none -%}
+            false
+        {%- else -%}
+            {{ column }} >= cast('{{ found[0] }}' as date)
+            and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether a value, as text and as a number, compares as a condition says; `ne` and `not_in` are negated elsewhere. #}
+{% macro slo_compares(conditions, known) -%}
+    case
+        when {{ conditions }}.operator = 'is_present'
+            then ({{ known }}.text_value is not null) = ({{ conditions }}.value = 'true')
+        when {{ conditions }}.value_type <> 'number' then {{ known }}.text_value = {{ conditions }}.value
+        when {{ conditions }}.operator = 'lt' then {{ known }}.number_value < {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'lte' then {{ known }}.number_value <= {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'gt' then {{ known }}.number_value > {{ conditions }}.number_value
+        when {{ conditions }}.operator = 'gte' then {{ known }}.number_value >= {{ conditions }}.number_value
+        else {{ known }}.number_value = {{ conditions }}.number_value
+    end
+{%- endmacro %}
+
+
+{# What a budget is counted in, one row for each objective and unit of the given days: for Occurrences the events of a
+   slot of time, else a slice of time. A slice is judged once it is over; one without events is no unit. `days` has
+   definition, day, day_starts_at, day_ends_at, units_start_at, units_end_at. #}
+{% macro slo_units(days) -%}
+    select
+        slots.definition,
+        slots.day,
+        objectives.objective,
+        slots.slot_starts_at as unit_starts_at,
+        slots.good,
+        slots.total,
+        cast(slots.good as decimal(38, 12)) as good_units,
+        slots.total as total_units
+    from (
+        {{ slo_slots(days) }}
+    ) as slots
+    inner join {{ ref('stg_slos') }} as slos on slots.definition = slos.definition
+    inner join {{ ref('stg_slo_objectives') }} as objectives on slots.definition = objectives.definition
+    where slos.budgeting_method = 'Occurrences'
+    union all
+    select
+        definition,
+        day,
+        objective,
+        unit_starts_at,
+        good,
+        total,
+        case
+            when total = 0 then 0
+            when budgeting_method = 'Timeslices'
+                then case when good >= cast(time_slice_target as decimal(18, 9)) * total then 1 else 0 end
+            else cast({{ ratio('good', 'total') }} as decimal(38, 12))
+        end as good_units,
+        case when total > 0 then 1 else 0 end as total_units
+    from (
+        select
+            slots.definition,
+            slots.day,
+            slots.day_ends_at,
+            slots.units_start_at,
+            slots.units_end_at,
+            objectives.objective,
+            objectives.time_slice_target,
+            objectives.time_slice_minutes,
+            slos.budgeting_method,
+            slots.day_starts_at + cast(
+                floor({{ minutes_between('slots.day_starts_at', 'slots.slot_starts_at') }} / objectives.time_slice_minutes)
+                * objectives.time_slice_minutes as integer
+            ) * interval 1 minute as unit_starts_at,
+            cast(sum(slots.good) as bigint) as good,
+            cast(sum(slots.total) as bigint) as total
+        from (
+            {{ slo_slots(days) }}
+        ) as slots
+        inner join {{ ref('stg_slos') }} as slos on slots.definition = slos.definition
+        inner join {{ ref('stg_slo_objectives') }} as objectives on slots.definition = objectives.definition
+        where slos.budgeting_method <> 'Occurrences'
+        group by all
+    ) as slices
+    where
+        unit_starts_at >= units_start_at
+        and least(unit_starts_at + time_slice_minutes * interval 1 minute, day_ends_at) <= units_end_at
+{%- endmacro %}
+
+
+{# Of units: events, units, and how many units there were. #}
+{% macro slo_sums() -%}
+    cast(sum(good) as bigint) as good,
+    cast(sum(total) as bigint) as total,
+    cast(sum(good_units) as decimal(38, 12)) as good_units,
+    cast(sum(total_units) as bigint) as total_units,
+    count(*) filter (where total_units > 0) as counted_units,
+    count(*) filter (where good > total or good < 0) as contradictory_units
+{%- endmacro %}
+
+
+{# The counts of the given days. A day may reach into three of UTC. #}
+{% macro slo_slots(days) -%}
+    select
+        days.*,
+        counts.slot_starts_at,
+        counts.good,
+        counts.total
+    from {{ ref('int_slo_counts') }} as counts
+    inner join (
+        {%- for offset in range(3) %}
+        select
+            *,
+            cast(day_starts_at as date) + interval {{ offset }} day as counted_on
+        from {{ days }}
+        where cast(day_starts_at as date) + interval {{ offset }} day < units_end_at
+        {{- ' union all' if not loop.last }}
+        {%- endfor %}
+    ) as days on counts.definition = days.definition and counts.counted_on = days.counted_on
+    where counts.slot_starts_at >= days.units_start_at and counts.slot_starts_at < days.units_end_at
+{%- endmacro %}
+
+
+{# How many times as fast as allowed a budget burns: 1 uses it up exactly at the end of the window. #}
+{% macro burn_rate(bad_units, total_units, target) -%}
+    round({{ ratio(bad_units, total_units) }} / (1 - {{ target }}), 9)
+{%- endmacro %}
+
+
+{# Pairs of windows in which a burning budget is looked for: in both it must burn faster than would use up
+   `budget_share` of it in the long one. #}
+{% macro slo_burn_pairs() -%}
+    select '1h' as long_window, '5m' as short_window, 60 as long_minutes, 0.02 as budget_share, 'page' as verdict
+    union all
+    select '6h' as long_window, '30m' as short_window, 360 as long_minutes, 0.05 as budget_share, 'page' as verdict
+    union all
+    select '1d' as long_window, '2h' as short_window, 1440 as long_minutes, 0.1 as budget_share, 'ticket' as verdict
+    union all
+    select '3d' as long_window, '6h' as short_window, 4320 as long_minutes, 0.1 as budget_share, 'ticket' as verdict
+{%- endmacro %}
+
+{% macro slo_burn_windows() -%}
+    {%- for burn_window, minutes in {
+        '5m': 5, '30m': 30, '1h': 60, '2h': 120, '6h': 360, '1d': 1440, '3d': 4320
+    }.items() %}
+    select '{{ burn_window }}' as burn_window, {{ minutes }} as minutes
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# From which burn rate on a pair of windows gives a verdict: budget share × period ÷ long window. #}
+{% macro slo_burn_factor(window_hours, budget_share='burn_pairs.budget_share', long_minutes='burn_pairs.long_minutes') -%}
+    round({{ budget_share }} * {{ window_hours }} * 60 / {{ long_minutes }}, 9)
+{%- endmacro %}

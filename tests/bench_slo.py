@@ -1,0 +1,221 @@
+"""`make bench`: 200 SLOs over requests and browser events, beside separate queries, and an hour more on 90 days."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from dagster_project.definition_version import with_version
+from dagster_project.load import Batch
+from dagster_project.settings import DBT_DIR
+from dagster_project.slo.definitions import read_definitions, reference_rows
+from dagster_project.warehouse import create_tables
+from tests.bench_delivery import Measured, dbt_build, dbt_command, dbt_environment, typical
+
+EVENTS = 50_000_000
+DAYS = 90
+SLOS = 200
+SAMPLE = 10
+SERVICES = 25
+MODELS = ("int_slo_touched_days", "int_slo_counts+")
+ALL = ("--select", "+slo_status")
+FIRST_DAY = "timestamp '2026-01-01'"
+ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "bench")
+
+
+def slo_models(folder: Path, events: int = EVENTS) -> None:
+    definitions, problems = read_definitions(write_definitions(folder))
+    assert not problems
+    empty, volume = folder / "empty.duckdb", folder / "volume.duckdb"
+    version = ("--vars", json.dumps(with_version({})))
+    for file, number in ((empty, 0), (volume, events)):
+        with duckdb.connect(file) as connection:
+            create_tables(connection)
+            for name, frame in reference_rows(definitions).items():
+                connection.register("frame", frame.drop("line").to_arrow())
+                connection.execute(f"insert into reference.{name} by name from frame")
+            if number:
+                load(connection, 0, DAYS * 24, number)
+        # What SLOs share with everything else: views, sessions, superseded reports.
+        run(file, *ALL, "--exclude", *MODELS)
+    full = beyond("200 SLOs", typical(volume, "--select", *MODELS), typical(empty, "--select", *MODELS))
+    with duckdb.connect(volume, read_only=True) as connection:
+        connection.execute("set threads = 2")
+        took = [seconds(connection, sql) for sql in separate_queries(definitions)]
+    separate = SLOS * sum(took) / len(took)
+    print(
+        f"  200 separate queries, from {len(took)}: {separate:.1f} s; the models take {full.wall / separate:.3f} of it"
+    )
+    full = beyond("200 SLOs and all they need", typical(volume, *ALL), typical(empty, *ALL))
+    for file in (empty, volume):
+        dbt_build(file, *version)
+        with duckdb.connect(file) as connection:
+            load(connection, DAYS * 24, DAYS * 24 + 1, events // (DAYS * 24) if file == volume else 0)
+    update = beyond("one more hour", typical(volume, *ALL, *version), typical(empty, *ALL, *version))
+    print(f"  {update.wall / full.wall:.3f} of the full build ({update.cpu / full.cpu:.3f} of its CPU)", flush=True)
+
+
+def run(file: Path, *arguments: str) -> None:
+    subprocess.run(dbt_command(file.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(file), check=True)
+
+
+def beyond(what: str, measured: Measured, start_up: Measured) -> Measured:
+    beyond = Measured(measured.wall - start_up.wall, measured.cpu - start_up.cpu, measured.peak)
+    print(
+        f"dbt run, {what}: {measured.wall:.1f} s, beyond start-up {beyond.wall:.2f} s ({beyond.cpu:.2f} s of CPU), "
+        f"peak {beyond.peak:.2f} GiB",
+        flush=True,
+    )
+    return beyond
+
+
+def seconds(connection: duckdb.DuckDBPyConnection, sql: str) -> float:
+    started = time.perf_counter()
+    connection.execute(f"create or replace temp table counted as {sql}")
+    return time.perf_counter() - started
+
+
+def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int, events: int) -> None:
+    """Half requests, half browser events, evenly over the hours, as one batch."""
+    batch = Batch("requests", "bench", f"hour {first_hour}", events, events, 0, 0, 0)
+    connection.execute(
+        "insert into raw.batches values (?, 'bench', ?, 'requests', now()::timestamp, ?, ?, 0, 0, 0)",
+        [batch.batch_id, batch.origin, events, events],
+    )
+    if not events:
+        return
+    half, span = events // 2, (last_hour - first_hour) * 3_600_000_000
+    at = f"{FIRST_DAY} + to_hours({first_hour}) + to_microseconds(cast(i * {span / half} as bigint))"
+    service = f"'service-' || lpad(cast(hash(i, 1) % {SERVICES} as varchar), 2, '0')"
+    connection.execute(f"""
+        insert into raw.requests by name
+        select
+            'bench' as source, hash(i, {first_hour}) as request_id, {service} as service, {at} as occurred_at,
+            '/api/resource-' || (hash(i, 2) % 8) || '/:id' as route,
+            ['GET', 'POST', 'PUT'][cast(1 + hash(i, 3) % 3 as bigint)] as method,
+            case when hash(i, 4) % 1000 < 3 then 500 when hash(i, 4) % 1000 < 40 then 404 else 200 end as status,
+            cast(20 + hash(i, 5) % 400 as double) as duration_ms, hash(i, 6) % 100 = 0 as is_validation_error,
+            hash(i, 7) as trace_id, now()::timestamp as loaded_at, '{batch.batch_id}' as batch_id
+        from range({half}) as numbers (i)
+    """)
+    # Twenty events a session, within ten minutes.
+    at = (
+        f"{FIRST_DAY} + to_hours({first_hour}) + to_microseconds(cast((i // 20) * {20 * span / half} as bigint)) "
+        "+ to_seconds(30 * (i % 20))"
+    )
+    service = f"'web-' || lpad(cast(hash(i // 20, 1) % {SERVICES} as varchar), 2, '0')"
+    connection.execute(f"""
+        insert into raw.rum_events by name
+        select
+            'bench' as source, hash(i, {first_hour}, 9) as event_id, {service} as service,
+            least({at}, {FIRST_DAY} + to_hours({last_hour}) - interval 1 second) as occurred_at,
+            case when i % 20 = 0 then 'page_view'
+                else ['vital', 'vital', 'route_change', 'accessibility_check', 'payment', 'interaction', 'error']
+                    [cast(1 + hash(i, 2) % 7 as bigint)] end as event_type,
+            hash(i // 20, {first_hour}) as session_id, '/page-' || (hash(i, 3) % 20) as route,
+            ['mobile', 'desktop'][cast(1 + hash(i // 20, 4) % 2 as bigint)] as device_class,
+            hash(i // 20, 5) % 2 = 0 as is_authenticated,
+            ['LCP', 'INP'][cast(1 + hash(i, 6) % 2 as bigint)] as metric_name,
+            hash(i, 7, {first_hour}) as metric_id, cast(hash(i, 8) % 4000 as double) as metric_value,
+            hash(i, 9) % 50 > 0 as is_success, hash(i, 10) % 2 = 0 as is_retry_visible,
+            now()::timestamp as loaded_at, '{batch.batch_id}' as batch_id
+        from range({half}) as numbers (i)
+    """)
+
+
+def condition(column: str, operator: str, value: Any) -> dict[str, Any]:
+    return {"column": column, "operator": operator, "value": value}
+
+
+def kinds(number: int) -> tuple[str, list[dict], dict]:
+    """Source, which events, and which are good: eight kinds of SLO, for each service one of each."""
+    api, web = (condition("service", "eq", f"{kind}-{number // 8:02}") for kind in ("service", "web"))
+    route = condition("route", "eq", f"/api/resource-{number % 3}/:id")
+    validated = condition("is_validation_error", "eq", False)
+    answered, fast = condition("status", "lt", 500), condition("duration_ms", "lte", 300)
+    error, payment = condition("event_type", "eq", "error"), condition("event_type", "eq", "payment")
+    failed, seen = condition("is_success", "eq", False), condition("is_retry_visible", "eq", True)
+    succeeded = {"where": [condition("is_success", "eq", True)]}
+    return [
+        ("requests", [api], {"where": [answered]}),
+        ("requests", [api, validated], {"where": [answered, fast]}),
+        ("requests", [api, route], {"where": [answered]}),
+        ("requests", [api, route, condition("method", "eq", "GET")], {"where": [condition("duration_ms", "lte", 200)]}),
+        ("rum_events", [web, condition("event_type", "eq", "route_change")], succeeded),
+        ("rum_events", [web, condition("event_type", "eq", "accessibility_check")], succeeded),
+        (
+            "web_vitals",
+            [web, condition("metric_name", "eq", "LCP")],
+            {"where": [condition("metric_value", "lte", 2500)]},
+        ),
+        ("sessions", [web], {"none_of": [[error], [payment, failed, seen]]}),
+    ][number % 8]
+
+
+def write_definitions(folder: Path) -> list[Path]:
+    files = []
+    for number in range(SLOS):
+        source, where, good = kinds(number)
+        parts = {"total": {"source": source, "where": where}, "good": good}
+        ratio = {name: {"metricSource": {"type": "plumbline", "spec": spec}} for name, spec in parts.items()}
+        file = folder / f"slo-{number:03}.yaml"
+        content = {
+            "apiVersion": "openslo/v1",
+            "kind": "SLO",
+            "metadata": {"name": file.stem, "annotations": ANNOTATIONS},
+            "spec": {
+                "service": where[0]["value"],
+                "indicator": {"spec": {"ratioMetric": ratio}},
+                "timeWindow": [{"duration": "28d", "isRolling": True}],
+                "budgetingMethod": "Occurrences",
+                "objectives": [{"target": 0.99}],
+            },
+        }
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        files.append(file)
+    return files
+
+
+def separate_queries(definitions: list) -> list[str]:
+    """What somebody would write for each SLO by hand, for some of every kind."""
+    queries = []
+    for number in range(0, SLOS, SLOS // SAMPLE + 1):
+        source, where, good = kinds(number)
+        total = " and ".join(map(sql_of, where))
+        part = " and ".join(map(sql_of, good.get("where", []))) or "true"
+        slot = "time_bucket(interval 5 minute, {}) as slot_starts_at"
+        if source == "sessions":
+            broken = " or ".join("(" + " and ".join(map(sql_of, group)) + ")" for group in good["none_of"])
+            queries.append(f"""
+                select {slot.format("started_at")}, count(*) filter (where not is_broken) as good, count(*) as total
+                from (
+                    select session_id, min(occurred_at) as started_at, bool_or({broken}) as is_broken
+                    from raw.rum_events where {total} group by session_id
+                ) as sessions group by slot_starts_at
+            """)
+        elif source == "web_vitals":
+            queries.append(f"""
+                select {slot.format("occurred_at")}, count(*) filter (where {part}) as good, count(*) as total
+                from (
+                    select max(occurred_at) as occurred_at, arg_max(metric_value, occurred_at) as metric_value
+                    from raw.rum_events where event_type = 'vital' and {total} group by session_id, metric_id
+                ) as vitals group by slot_starts_at
+            """)
+        else:
+            queries.append(f"""
+                select {slot.format("occurred_at")}, count(*) filter (where {part}) as good, count(*) as total
+                from raw.{source} where {total} group by slot_starts_at
+            """)
+    return queries
+
+
+def sql_of(condition: dict[str, Any]) -> str:
+    operator = {"eq": "=", "lt": "<", "lte": "<="}[condition["operator"]]
+    value = condition["value"]
+    return f"{condition['column']} {operator} " + (f"'{value}'" if isinstance(value, str) else str(value))

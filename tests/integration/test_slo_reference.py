@@ -1,0 +1,293 @@
+"""SLOs of every kind over random events: the models agree with a slow reference in Python, day by day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+import yaml
+from dbt_models import dbt, load_rows
+from reference_slo import Reference, counts
+
+from dagster_project.reference import load_reference
+from dagster_project.settings import Settings
+from dagster_project.warehouse import Warehouse
+
+# Clocks change in Berlin on 29 March and in New York on 8 March.
+START, DAYS, AS_OF = datetime(2026, 3, 5), 28, datetime(2026, 4, 1, 15, 2, 30)
+SERVICES = ("api", "web")
+ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "as agreed")
+
+
+def at(random: Random) -> datetime:
+    """Crowded in some hours, so that slices have several events, and none on two days."""
+    day = random.choice([day for day in range(DAYS) if day not in (9, 10)])
+    hour = random.choice([0, 1, 2, 4, 5, 12, 13, 22, 23])
+    seconds = random.choice([0, 59.999999, random.uniform(0, 60)])
+    return min(START + timedelta(days=day, hours=hour, minutes=random.randrange(60), seconds=seconds), AS_OF)
+
+
+def maybe(random: Random, *values: Any) -> Any:
+    return random.choice([*values, None])
+
+
+def request(random: Random, key: int) -> dict[str, Any]:
+    return {
+        "request_id": f"r{key}",
+        "service": random.choice(SERVICES),
+        "occurred_at": at(random),
+        "route": random.choice(["/a", "/b", "/c", "unknown"]),
+        "method": maybe(random, "GET", "POST"),
+        "status": random.choice([0, 200, 200, 404, 499, 500, 503]),
+        "duration_ms": maybe(random, 0.0, 299.5, 300.0, 300.1, 1000.0),
+        "is_validation_error": random.choice([True, False, False]),
+        "release": maybe(random, "1", "it's 2"),
+    }
+
+
+def job(random: Random, key: int) -> dict[str, Any]:
+    enqueued = at(random)
+    took = maybe(random, 0, 1, 119.5, 120, 120.5, 4000, 90000)
+    finished = enqueued + timedelta(seconds=took) if took is not None else None
+    if finished and finished > AS_OF:
+        finished = None
+    return {
+        "job_id": f"j{key}",
+        "service": random.choice(SERVICES),
+        "queue": maybe(random, "mail", "export"),
+        "enqueued_at": enqueued,
+        "finished_at": finished,
+        "status": random.choice(["success", "failure", "cancelled"]) if finished else None,
+    }
+
+
+def browser_events(random: Random, session: int) -> list[dict[str, Any]]:
+    """A short session: a page view, and then whatever."""
+    began, service = at(random), random.choice(SERVICES)
+    events = []
+    for number in range(random.randrange(1, 6)):
+        kind = random.choice(["page_view", "error", "payment", "route_change", "vital"]) if number else "page_view"
+        event = {
+            "event_id": f"e{session}-{number}",
+            "service": service,
+            "session_id": f"s{session}",
+            "occurred_at": min(began + timedelta(seconds=11 * number), AS_OF),
+            "event_type": kind,
+            "device_class": "bot" if session % 11 == 0 else random.choice(["mobile", "desktop"]),
+            "is_synthetic": session % 13 == 0,
+            "is_authenticated": random.choice([True, False]),
+        }
+        if kind in ("payment", "route_change"):
+            event |= {"is_success": random.choice([True, False]), "is_retry_visible": maybe(random, True, False)}
+        if kind == "vital":
+            event |= {
+                "metric_name": random.choice(["LCP", "INP"]),
+                "metric_value": random.choice([100.0, 2500.0, 2500.5]),
+                "metric_id": f"m{session}-{random.randrange(2)}",
+            }
+        events.append(event)
+    return events
+
+
+def condition(column: str, operator: str, value: Any) -> dict[str, Any]:
+    return {"column": column, "operator": operator, "value": value}
+
+
+SERVICE = condition("service", "eq", "api")
+OFFERED = {
+    "requests": [
+        condition("route", "eq", "/a"),
+        condition("route", "in", ["/a", "/b"]),
+        condition("route", "not_in", ["/a", "/nowhere"]),
+        condition("method", "ne", "GET"),
+        condition("method", "is_present", True),
+        condition("status", "lt", 500),
+        condition("status", "gte", 400),
+        condition("status", "in", [0, 200]),
+        condition("status", "ne", 404),
+        condition("duration_ms", "lte", 300),
+        condition("duration_ms", "gt", 299.5),
+        condition("duration_ms", "is_present", False),
+        condition("is_validation_error", "eq", False),
+        condition("release", "eq", "it's 2"),
+    ],
+    "rum_events": [
+        condition("event_type", "in", ["payment", "route_change"]),
+        condition("is_success", "eq", True),
+        condition("is_retry_visible", "ne", True),
+    ],
+    "web_vitals": [
+        condition("metric_name", "eq", "LCP"),
+        condition("metric_value", "lte", 2500),
+        condition("is_authenticated", "eq", True),
+    ],
+    "sessions": [
+        condition("event_type", "eq", "error"),
+        condition("event_type", "eq", "payment"),
+        condition("is_retry_visible", "eq", True),
+        condition("is_success", "eq", False),
+        condition("metric_value", "gt", 2500),
+    ],
+    "jobs": [
+        condition("status", "eq", "success"),
+        condition("status", "ne", "cancelled"),
+        condition("queue", "eq", "mail"),
+    ],
+}
+WINDOWS = [
+    {"duration": "28d", "isRolling": True},
+    {"duration": "1w", "isRolling": True},
+    {"duration": "6h", "isRolling": True},
+    {"duration": "36h", "isRolling": True},
+    {"duration": "1M", "calendar": {"startTime": datetime(2026, 1, 31), "timeZone": "Europe/Berlin"}},
+    {"duration": "1w", "calendar": {"startTime": datetime(2026, 3, 2, 12), "timeZone": "America/New_York"}},
+    {"duration": "2d", "calendar": {"startTime": datetime(2026, 3, 20), "timeZone": "Europe/Berlin"}},
+    {"duration": "8h", "calendar": {"startTime": datetime(2026, 3, 1, 1), "timeZone": "Asia/Kolkata"}},
+    {"duration": "1Q", "calendar": {"startTime": datetime(2026, 1, 1), "timeZone": "UTC"}},
+]
+METHODS = ["Occurrences", "Timeslices", "RatioTimeslices"]
+
+
+def random_definition(random: Random, number: int) -> dict[str, Any]:
+    source = random.choice([*OFFERED, "requests", "jobs"])
+    offered = OFFERED[source]
+    deadline = random.choice([None, 120, 3600]) if source == "jobs" else None
+
+    def spec(is_total: bool, own_source: bool = False) -> dict[str, Any]:
+        where = [SERVICE] * random.choice([0, 1, 1, 1]) if is_total or own_source else []
+        where = where + random.sample(offered, random.choice([0, 1, 2]) if is_total else random.choice([1, 1, 2]))
+        none_of = [random.sample(offered, random.choice([1, 2])) for _ in range(random.choice([0, 0, 1, 2]))]
+        given = {"where": where, "none_of": none_of}
+        if is_total or own_source:
+            given |= {"source": source} | ({"deadline_seconds": deadline} if deadline else {})
+        elif deadline and random.random() < 0.5:
+            given["where"] = [condition("is_on_time", "eq", True)]
+        return given
+
+    if source == "requests" and random.random() < 0.25:
+        source_spec = spec(is_total=True) | {"value": "duration_ms"}
+        indicator = {"thresholdMetric": {"metricSource": {"type": "plumbline", "spec": source_spec}}}
+        objectives = [{"op": random.choice(["lt", "lte", "gt", "gte"]), "value": 300, "target": 0.9}]
+    else:
+        parts = {
+            "total": spec(is_total=True),
+            random.choice(["good", "bad"]): spec(is_total=False, own_source=random.random() < 0.2),
+        }
+        indicator = {
+            "ratioMetric": {name: {"metricSource": {"type": "plumbline", "spec": each}} for name, each in parts.items()}
+        }
+        objectives = [{"target": target} for target in random.sample([0, 0.5, 0.9, 0.99, 0.999], random.choice([1, 2]))]
+    method, window = random.choice(METHODS), random.choice(WINDOWS)
+    slices = ["1m", "5m", "30m", "1h", "2h"] if window["duration"].endswith("h") else ["1m", "5m", "1h", "6h", "1d"]
+    for objective in objectives if method != "Occurrences" else []:
+        objective |= {"timeSliceTarget": random.choice([0.07, 0.5, 0.99, 1]), "timeSliceWindow": random.choice(slices)}
+    return {
+        "apiVersion": "openslo/v1",
+        "kind": "SLO",
+        "metadata": {"name": f"slo-{number}", "annotations": ANNOTATIONS},
+        "spec": {
+            "service": "api",
+            "indicator": {"spec": indicator},
+            "timeWindow": [window],
+            "budgetingMethod": method,
+            "objectives": objectives,
+        },
+    }
+
+
+def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list[dict]]]]:
+    """By source and deadline: when each unit counts, and the events it is made of."""
+    units: dict[str, list] = defaultdict(list)
+    units["requests"] = [(row["occurred_at"], [row]) for row in rows["requests"]]
+    users = [row for row in rows["rum_events"] if row["device_class"] != "bot" and not row["is_synthetic"]]
+    units["rum_events"] = [(row["occurred_at"], [row]) for row in users if row["event_type"] != "vital"]
+    latest = {(row["session_id"], row["metric_name"], row["metric_id"]): row for row in users if "metric_name" in row}
+    units["web_vitals"] = [(row["occurred_at"], [row]) for row in latest.values()]
+    sessions: dict[str, list[dict]] = defaultdict(list)
+    for row in users:
+        sessions[row["session_id"]].append(row)
+    units["sessions"] = [(min(row["occurred_at"] for row in events), events) for events in sessions.values()]
+    units["jobs"] = [(row["finished_at"], [row]) for row in rows["jobs"] if row["finished_at"]]
+    for deadline in (120, 3600):
+        for row in rows["jobs"]:
+            due = row["enqueued_at"] + timedelta(seconds=deadline)
+            if row["finished_at"] and row["finished_at"] <= due:
+                units[f"jobs/{deadline}"].append((row["finished_at"], [row | {"is_on_time": True}]))
+            elif due <= AS_OF:
+                units[f"jobs/{deadline}"].append((due, [row | {"is_on_time": False, "status": None}]))
+    return units
+
+
+@pytest.fixture(scope="module")
+def random_slos(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("slos"), Random(5)
+    definitions = [random_definition(random, number) for number in range(70)]
+    rows = {
+        "requests": [request(random, key) for key in range(3000)],
+        "jobs": [job(random, key) for key in range(1000)],
+        "rum_events": [event for session in range(500) for event in browser_events(random, session)],
+    }
+    (folder / "seeds/slos").mkdir(parents=True)
+    (folder / "seeds/services.csv").write_text("service,team,component_kind\napi,back,node_service\n", encoding="utf-8")
+    (folder / "seeds/teams.csv").write_text("team,time_zone\nback,UTC\n", encoding="utf-8")
+    for definition in definitions:
+        file = folder / f"seeds/slos/{definition['metadata']['name']}.yaml"
+        file.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
+    # Events come in any order.
+    shuffled = {name: random.sample(each, len(each)) for name, each in rows.items()}
+    with Warehouse(settings).connect() as connection:
+        load_reference(connection, folder / "seeds")
+        load_rows(connection, {name: pl.DataFrame(each, infer_schema_length=None) for name, each in shuffled.items()})
+    dbt(settings.warehouse_file, "run", "--select", "+slo_status", as_of=AS_OF)
+    with duckdb.connect(folder / "warehouse.duckdb", read_only=True) as connection:
+        tables = {
+            name: connection.sql(f"from marts.{name}").pl().to_dicts()
+            for name in ("slo_attainment_daily", "slo_status")
+        }
+    units = units_of(rows)
+    return [(definition, counts(definition, units)) for definition in definitions], tables
+
+
+def test_every_day_is_judged_as_the_reference_does(random_slos):
+    definitions, tables = random_slos
+    built = {(row["slo"], row["objective"], row["day"]): row for row in tables["slo_attainment_daily"]}
+    compared, states = 0, set()
+    for definition, minutes in definitions:
+        reference = Reference(definition, minutes, AS_OF)
+        for position, objective in enumerate(definition["spec"]["objectives"], 1):
+            for day in reference.days():
+                expected = reference.judged(day, objective)
+                row = built.pop((definition["metadata"]["name"], position, day))
+                where = (definition["metadata"]["name"], position, day, definition["spec"])
+                assert (row["state"] == "data_error") == expected.pop("contradicts"), where
+                for name, value in expected.items():
+                    is_number = isinstance(value, float)
+                    assert row[name] == (pytest.approx(value, abs=1e-7) if is_number else value), (name, where)
+                compared += 1
+                states.add(row["state"])
+    # What is left has no event at all.
+    assert {row["state"] for row in built.values()} <= {"no_data"}
+    assert compared > 1500
+    assert states == {"data_error", "exhausted", "burning", "healthy", "insufficient_data", "no_data"}
+
+
+def test_burn_rates_of_now_are_those_of_the_reference(random_slos):
+    definitions, tables = random_slos
+    built = {(row["slo"], row["objective"]): row for row in tables["slo_status"]}
+    names = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1440, "3d": 4320}
+    known = 0
+    for definition, minutes in definitions:
+        reference = Reference(definition, minutes, AS_OF)
+        for position, objective in enumerate(definition["spec"]["objectives"], 1):
+            row = built[definition["metadata"]["name"], position]
+            for name, length in names.items():
+                expected = reference.burn(objective, length)
+                assert row[f"burn_rate_{name}"] == pytest.approx(expected, abs=1e-6), (name, definition)
+                known += expected is not None
+    assert known > 50
