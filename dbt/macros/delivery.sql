@@ -249,7 +249,8 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {# Owners and periods of the delivery tables. #}
 {% macro delivery_groupings() -%}
     {{ return([
-        ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')
+        ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'),
+        ('team', 'month'), ('team', 'quarter')
     ]) }}
 {%- endmacro %}
 
