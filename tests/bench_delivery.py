@@ -86,7 +86,7 @@ def delivery_models(folder: Path) -> None:
     for build_file in (empty, volume):
         dbt_build(build_file, *variables)
     no_news = typical(empty, *variables)
-    for what, is_corrected in (("one more day", False), ("one more day, and old rows corrected on 48 days", True)):
+    for what, is_corrected in (("one more day", False), ("one more day, and old rows corrected", True)):
         history.load(volume, DAYS + 1, is_corrected)
         update = beyond(what, typical(volume, *variables), no_news)
         print(f"  {update.wall / full.wall:.2f} of the full build ({update.cpu / full.cpu:.2f} of its CPU)", flush=True)
