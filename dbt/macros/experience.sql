@@ -62,10 +62,10 @@
 
 {# The bin of a histogram that a value lies in: its three leading digits and its power of ten as one whole number, 900 a
    power, so that bins sort as values do, differ from any value in them by at most 0.5 %, and merge by adding up.
-   Zero has a bin of its own, below those of all numbers. #}
+   Zero, and what is below a billionth, where powers of ten run out of digits, has a bin of its own below all others. #}
 {% macro value_bin(value) -%}
     case
-        when {{ value }} = 0 then {{ zero_bin() }}
+        when {{ value }} < 1e-9 then {{ zero_bin() }}
         else cast(
             900 * floor(log10({{ value }}))
             + round({{ value }} / pow(10, floor(log10({{ value }})) - 2)) - 100 as integer
