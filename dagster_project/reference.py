@@ -180,6 +180,9 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
     return (
         problems
         + _rotation_faults(folder / "rotations.csv", rows["rotations"].to_dicts(), set(parents), zones)
+        + _indicator_faults(
+            reference_file(folder, DEGRADATION_INDICATORS), rows["degradation_indicators"].to_dicts(), set(owned)
+        )
         + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
     )
 
@@ -203,6 +206,19 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
                 for taken in services & (set((other["services"] or "").split()) or {None}):
                     what = f"service {taken!r}" if taken else f"what team {rotation['team']!r} has besides"
                     problems.append(f"{place}: {what} already belongs to the rotation of line {other['line']}")
+    return problems
+
+
+def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
+    """Unknown services, and indicators that two rows set for the same services."""
+    problems = []
+    lines: dict[tuple, int] = {}
+    for row in indicators:
+        place, indicator, service = f"{file} line {row['line']}", row["indicator"], row["service"] or None
+        if service and service not in services:
+            problems.append(f"{place}: service {service!r} is not in services.csv")
+        if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
+            problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
     return problems
 
 

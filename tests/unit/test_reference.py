@@ -130,3 +130,26 @@ def test_a_wrong_rotation_is_named(connection, settings, rotations, says):
     header = "rotation,team,services,time_zone,business_start,shift_hours\n"
     (settings.reference_dir / "rotations.csv").write_text(header + rotations, encoding="utf-8")
     assert says in refusal(connection, settings)
+
+
+@pytest.mark.parametrize(
+    ("indicators", "says"),
+    [
+        ("error_sessions,wep,0.01,\n", "degradation_indicators.csv line 2: service 'wep' is not in services.csv"),
+        ("errors,,0.01,\n", "degradation_indicators.csv line 2: indicator: not one of"),
+        ("slow_requests,web,0.001,\n", "degradation_indicators.csv line 2: slow_requests needs objective_ms"),
+        (
+            "error_sessions,web,0.01,\nerror_sessions,,0.01,\nerror_sessions,web,0.02,\n",
+            "line 4: error_sessions of web stands in line 2 as well",
+        ),
+        (
+            "error_sessions,,0.01,\nerror_sessions,,0.02,\n",
+            "line 3: error_sessions of all services stands in line 2 as well",
+        ),
+    ],
+)
+def test_a_wrong_indicator_is_named(connection, settings, indicators, says):
+    write(settings)
+    header = "indicator,service,least_rise,objective_ms\n"
+    (settings.reference_dir / "degradation_indicators.csv").write_text(header + indicators, encoding="utf-8")
+    assert says in refusal(connection, settings)
