@@ -527,7 +527,11 @@ def _judge(connection, table: Table, is_small: bool) -> None:
             from contested
             join incoming using ({key})
             join incoming as winning on winning.rowid = winner
-            left join {table.qualified_name} as stored on stored.rowid = stored_row
+            -- Without the filter DuckDB would read every column of every stored row.
+            left join (
+                select *, rowid as number from {table.qualified_name}
+                where rowid in (select stored_row from contested)
+            ) as stored on stored.number = stored_row
             where incoming.reason is null
         """)
     connection.execute("drop table contested")
