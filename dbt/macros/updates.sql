@@ -49,6 +49,9 @@
         create or replace table meta.seen_deployments as {{ watched_deployments() }};
         create or replace table meta.seen_bulk_imports as {{ watched_bulk_imports() }};
         create or replace table meta.seen_review_groups as {{ watched_review_groups() }};
+        create or replace table meta.seen_deployment_windows as {{ watched_deployment_windows() }};
+        create or replace table meta.seen_release_matches as {{ watched_release_matches() }};
+        create or replace table meta.seen_degraded_arms as {{ watched_degraded_arms() }};
     {% endif %}
 {% endmacro %}
 
@@ -74,6 +77,20 @@
 
 {% macro watched_review_groups() %}
     select * from {{ as_it_stands('int_review_groups') }}
+{% endmacro %}
+
+{# All that the counts of a window depend on. #}
+{% macro watched_deployment_windows() %}
+    select deployment_key, service, first_hour, first_whole_hour, last_whole_hour, last_hour
+    from {{ as_it_stands('int_deployment_windows') }}
+{% endmacro %}
+
+{% macro watched_release_matches() %}
+    select * from {{ as_it_stands('int_release_matches') }}
+{% endmacro %}
+
+{% macro watched_degraded_arms() %}
+    select * from {{ as_it_stands('int_degraded_arms') }}
 {% endmacro %}
 
 
