@@ -8,7 +8,7 @@ with deployments as (
     from {{ ref('int_restated_windows') }}
     union
     select deployment_key
-    from ({{ differences(watched_degraded_arms(), 'select * from meta.seen_degraded_arms') }}) as differing
+    from {{ changed_since_last_build('degraded_arms') }} as differing
 
 )
 

@@ -9,7 +9,7 @@ with releases as (
     select distinct
         service,
         release
-    from ({{ differences(watched_release_matches(), 'select * from meta.seen_release_matches') }}) as differing
+    from {{ changed_since_last_build('release_matches') }} as differing
 
 ),
 
@@ -39,7 +39,7 @@ inner join days
         < {{ hour_number('cast(days.day as timestamp)') }} + 48
 union
 select deployment_key
-from ({{ differences(watched_deployment_windows(), 'select * from meta.seen_deployment_windows') }}) as differing
+from {{ changed_since_last_build('deployment_windows') }} as differing
 {%- else -%}
 select cast(null as {{ dbt.type_string() }}) as deployment_key
 where false
