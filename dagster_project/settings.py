@@ -309,6 +309,8 @@ CHOICES = {
 UNLIMITED = {"incident_link_window_hours"}
 # Fewer people than this are never shown together, whatever anybody sets.
 MINIMUM_GROUP_SIZE = 5
+# Slots of activity are as long as the pause that ends a session, and a day of 23 hours has whole ones.
+SESSION_TIMEOUT_MINUTES = range(1, 23 * 60 + 1)
 # Variables that nobody sets by hand.
 COMPUTED = {"profile", "definition_version"}
 
@@ -334,6 +336,8 @@ def wrong_variable(name: str, given: Any) -> str | None:
         return f"calendar_time_zone: {given!r} is no IANA time zone"
     if name == "ov_min_group_size" and given < MINIMUM_GROUP_SIZE:
         return f"ov_min_group_size: {given} is below {MINIMUM_GROUP_SIZE}; it may be raised, never lowered"
+    if name == "session_timeout_minutes" and given not in SESSION_TIMEOUT_MINUTES:
+        return f"session_timeout_minutes: {given} is not between 1 and {SESSION_TIMEOUT_MINUTES[-1]}"
     if name == "as_of":
         try:
             datetime.fromisoformat(str(given))

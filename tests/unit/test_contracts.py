@@ -56,3 +56,10 @@ def test_the_lock_holds_every_dependency_within_its_bounds_and_hashes_everything
     assert len(blocks) >= len(locked)
     assert all("--hash=sha256:" in block for block in blocks)
     assert not re.search(r"://|--(extra-)?index-url|--find-links", lock)
+
+
+def test_a_journey_has_at_most_as_many_steps_as_the_models_follow():
+    macros = (PROJECT_DIR / "dbt/macros/experience.sql").read_text(encoding="utf-8")
+    (followed,) = re.findall(r"macro longest_journey\(\) %}{{ return\((\d+)\)", macros)
+    (position,) = (column for column in TABLES["journeys"].columns if column.name == "position")
+    assert position.maximum == int(followed)

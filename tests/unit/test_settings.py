@@ -96,6 +96,12 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
         (VALID + "vars: {week_start: friday}\n", "vars", "allowed: monday, sunday"),
         (VALID + "vars: {calendar_time_zone: Moon}\n", "vars", "'Moon' is no IANA time zone"),
         (VALID + "vars: {incident_link_window_hours: long}\n", "vars", "'long' is not like its default 24"),
+        (
+            VALID + "vars: {session_timeout_minutes: 0}\n",
+            "vars",
+            "session_timeout_minutes: 0 is not between 1 and 1380",
+        ),
+        (VALID + "vars: {session_timeout_minutes: 1381}\n", "vars", "1381 is not between 1 and 1380"),
         (VALID + "config_file: x\n", "config_file", "unknown key"),
         (with_hotfix("{subject: '('}"), "sources[0].deployments[0].hotfix.subject", "is not a regular expression"),
         (with_hotfix("{branch: '(?P<name>x)'}"), "hotfix.branch", "group 'name' is not known; none is allowed"),

@@ -13,13 +13,13 @@ weeks as (
     select distinct
         rotations.rotation,
         rotations.team,
-        {{ period_start('week', 'days.day') }} as week
-    from {{ ref('int_team_days') }} as days
+        {{ period_start('week', 'team_days.day') }} as week
+    from {{ ref('int_team_days') }} as team_days
     inner join {{ ref('int_rotations') }} as rotations
         on
-            days.team = rotations.team
-            and days.day >= rotations.valid_from
-            and days.day < rotations.valid_to
+            team_days.team = rotations.team
+            and team_days.day >= rotations.valid_from
+            and team_days.day < rotations.valid_to
     where
         not rotations.is_default
         or not exists (
