@@ -16,6 +16,7 @@ JUDGING = (
     "int_deployment_windows",
     "int_release_matches",
     "int_indicator_windows",
+    "int_indicator_effects",
     "int_left_out_baselines",
     "int_degradations",
 )

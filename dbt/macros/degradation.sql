@@ -2,7 +2,8 @@
    one judges against baselines without that time. docs/metrics.md, “Degraded deployments”, says what each step is for. #}
 
 {# One row for each deployment and indicator with cases in its window or its baseline: both arms, effect, interval, p and
-   power. `left_out` is a relation of baseline days (deployment_key, indicator, days_before) that do not count. #}
+   power. `left_out` is a relation of baseline days (deployment_key, indicator, days_before) that do not count; with it
+   only the deployments that have such days are looked at. #}
 {% macro indicator_effects(left_out=none) %}
 {%- set days = var('degradation_baseline_days') -%}
 {%- if days % 7 or days < 14 or days > 49 -%}
@@ -20,7 +21,11 @@ with kept as (
             windows.deployment_key = left_out.deployment_key
             and windows.indicator = left_out.indicator
             and windows.days_before = left_out.days_before
-    where left_out.deployment_key is null
+    where
+        left_out.deployment_key is null
+        and windows.deployment_key in (select others.deployment_key from {{ left_out }} as others)
+    {%- else %}
+    where {{ is_touched('windows') }}
     {%- endif %}
 
 ),
@@ -158,14 +163,7 @@ telemetry as (
 arms as (
 
     select
-        deployments.deployment_key,
-        deployments.service,
-        deployments.production_sequence,
-        deployments.replaced_deployment_key,
-        deployments.blamed_deployment_key,
-        deployments.finished_at,
-        deployments.window_closed_at,
-        deployments.is_complete,
+        comparable.deployment_key,
         comparable.indicator,
         indicators.least_rise,
         comparable.cases,
@@ -393,13 +391,6 @@ judged as (
 
 select
     deployment_key,
-    service,
-    production_sequence,
-    replaced_deployment_key,
-    blamed_deployment_key,
-    finished_at,
-    window_closed_at,
-    is_complete,
     indicator,
     {%- for count in [
         'cases', 'bad_cases', 'comparable_cases', 'baseline_cases', 'baseline_bad_cases', 'baseline_days',
@@ -428,11 +419,27 @@ from judged
 {%- endmacro %}
 
 
+{# Effects with the deployment of each: its place among the others moves where theirs are the same. #}
+{% macro placed_effects(effects) %}
+select
+    effects.*,
+    deployments.service,
+    deployments.production_sequence,
+    deployments.replaced_deployment_key,
+    deployments.blamed_deployment_key,
+    deployments.finished_at,
+    deployments.window_closed_at,
+    deployments.is_complete
+from {{ effects }} as effects
+inner join {{ ref('int_deployment_windows') }} as deployments on effects.deployment_key = deployments.deployment_key
+{% endmacro %}
+
+
 {# One row for each spell in which an indicator of a service stayed degraded: from a deployment that is degraded, and worse
    than the one that it replaced, to the first after it that is not and either repairs it or is surely better. What nobody
    repairs in the length of a baseline has become the norm. While another indicator is in a spell, a rise that was there
    before, but not yet significant, begins none: only one that is surely above that of the replaced deployment does.
-   `effects` is a relation as indicator_effects makes it. #}
+   `effects` is a relation as placed_effects makes it. #}
 {% macro degradation_spells(effects) %}
 with beginnings as (
 

@@ -1,6 +1,5 @@
 {# Tails of distributions as closed expressions, since the engines have no such functions. All arguments are names of
-   columns. docs/decisions.md gives the reason; tests/integration/test_degradation_statistics.py holds them against exact
-   sums and integrals. #}
+   columns. docs/decisions.md gives the reason; tests/unit/test_tails.py holds them against exact sums and integrals. #}
 
 {# P(Z >= z) of the normal distribution, with a relative error below 1.2e-7 (Chebyshev fit of the complementary error
    function). #}

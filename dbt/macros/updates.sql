@@ -86,6 +86,20 @@
             'columns': ['source', 'repository', 'created_quarter', 'is_large'],
             'relation': as_it_stands('int_review_groups')
         },
+        'deployment_windows': {
+            'columns': [
+                'deployment_key', 'service', 'first_hour', 'first_whole_hour', 'last_whole_hour', 'last_hour'
+            ],
+            'relation': as_it_stands('int_deployment_windows')
+        },
+        'release_matches': {
+            'columns': ['service', 'release', 'deployment_key'],
+            'relation': as_it_stands('int_release_matches')
+        },
+        'degraded_arms': {
+            'columns': ['deployment_key', 'indicator', 'days_before', 'first_whole_hour', 'from_hour', 'to_hour'],
+            'relation': as_it_stands('int_degraded_arms')
+        },
         'event_days': {
             'columns': ['model', 'service', 'team', 'day', 'checksum'],
             'relation': '(' ~ event_days() ~ ') as event_days'

@@ -114,5 +114,5 @@ def test_after_every_batch_the_tables_are_those_of_a_build_of_everything_at_once
         assert installation.build()
         updated = contents(installation.file)
         full = installation.marts_in_full()
-        assert contents(tmp_path / "full.duckdb") == updated
+        assert contents(tmp_path / "full" / installation.file.name) == updated
         assert installation.marts() == full

@@ -1,6 +1,25 @@
-with effects as (
+with second_look as (
 
     {{ indicator_effects(left_out=ref('int_left_out_baselines')) | indent(4) }}
+
+),
+
+looks as (
+
+    select first_look.*
+    from {{ ref('int_indicator_effects') }} as first_look
+    where
+        first_look.deployment_key not in (
+            select left_out.deployment_key from {{ ref('int_left_out_baselines') }} as left_out
+        )
+    union all
+    select * from second_look
+
+),
+
+effects as (
+
+    {{ placed_effects('looks') | indent(4) }}
 
 ),
 
@@ -37,7 +56,34 @@ blames as (
 )
 
 select
-    effects.*,
+    effects.deployment_key,
+    effects.service,
+    effects.production_sequence,
+    effects.finished_at,
+    effects.window_closed_at,
+    effects.is_complete,
+    effects.indicator,
+    effects.cases,
+    effects.bad_cases,
+    effects.comparable_cases,
+    effects.baseline_cases,
+    effects.baseline_bad_cases,
+    effects.baseline_days,
+    effects.telemetry_cases,
+    effects.expected_telemetry_cases,
+    effects.indicators_tried,
+    effects.bad_share,
+    effects.baseline_bad_share,
+    effects.rise,
+    effects.rise_low,
+    effects.rise_high,
+    effects.ratio,
+    effects.ratio_low,
+    effects.ratio_high,
+    effects.p_value,
+    effects.power,
+    effects.is_significant,
+    effects.is_telemetry_lost,
     coalesce(blames.indicator_deployment_key, blames.service_deployment_key) as first_degraded_deployment_key,
     blames.recovered_at,
     case

@@ -1,45 +1,10 @@
-with degraded as (
+{{ touched_rows('int_restated_degradations', ['deployment_key']) }}
 
-    select
-        degradations.deployment_key,
-        degradations.indicator,
-        windows.service,
-        windows.first_hour,
-        windows.first_whole_hour,
-        windows.last_hour
-    from {{ ref('int_degradations') }} as degradations
-    inner join {{ ref('int_deployment_windows') }} as windows
-        on degradations.deployment_key = windows.deployment_key
-    where degradations.verdict = 'degraded'
+with kept as (
 
-),
-
-arms as (
-
-    select
-        *,
-        {{ each_number(0, var('degradation_baseline_days') // 7) }} * 7 as days_before
-    from degraded
-
-),
-
-kept as (
-
-    select
-        arms.deployment_key,
-        arms.indicator,
-        arms.service,
-        arms.days_before,
-        arms.first_whole_hour,
-        arms.first_hour - 24 * arms.days_before as from_hour,
-        arms.last_hour - 24 * arms.days_before as to_hour
-    from arms
-    left join {{ ref('int_left_out_baselines') }} as left_out
-        on
-            arms.deployment_key = left_out.deployment_key
-            and arms.indicator = left_out.indicator
-            and arms.days_before = left_out.days_before
-    where left_out.deployment_key is null
+    select arms.*
+    from {{ ref('int_degraded_arms') }} as arms
+    where {{ is_touched('arms') }}
 
 ),
 
@@ -76,6 +41,7 @@ cases as (
             and kept.from_hour <= {{ hour_number('cases.occurred_at') }}
             and kept.to_hour >= {{ hour_number('cases.occurred_at') }}
             and cases.cases > 0
+            and {{ near_restated_days('cases.day', touched='int_restated_degradations') }}
     left join {{ ref('int_release_matches') }} as matches
         on
             cases.service = matches.service
@@ -100,7 +66,8 @@ traits as (
         min_by(events.component, events.occurred_at) filter (where events.event_type = 'error') as component
     from {{ ref('stg_rum_events') }} as events
     where
-        exists (
+        {{ near_restated_days('events.occurred_at', after=1, touched='int_restated_degradations') }}
+        and exists (
             select 1 from cases
             where
                 cases.source = events.source

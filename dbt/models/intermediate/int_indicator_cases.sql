@@ -8,6 +8,10 @@
     'poor_lcp_page_loads': ('lcp_page_views', 'poor_lcp_page_views'),
     'not_good_lcp_page_loads': ('lcp_page_views', 'lcp_page_views - good_lcp_page_views')
 } -%}
+{%- set of_requests = {
+    'failed_requests': ('true', 'status >= 500'),
+    'slow_requests': ('duration_ms is not null and objective_ms is not null', 'duration_ms > objective_ms')
+} -%}
 
 with requests as (
 
@@ -124,8 +128,9 @@ select
 from {{ ref('int_user_events') }}
 where event_type in ('accessibility_check', 'payment') and is_success is not null
 union all
+{% for indicator, (is_case, is_bad) in of_requests.items() -%}
 select
-    'failed_requests' as indicator,
+    '{{ indicator }}' as indicator,
     service,
     {{ day_of('occurred_at') }} as day,
     occurred_at,
@@ -139,28 +144,11 @@ select
     session_id,
     1000000 as weight,
     1 as cases,
-    case when status >= 500 then 1 else 0 end as bad_cases
+    case when {{ is_bad }} then 1 else 0 end as bad_cases
 from requests
+where {{ is_case }}
 union all
-select
-    'slow_requests' as indicator,
-    service,
-    {{ day_of('occurred_at') }} as day,
-    occurred_at,
-    'server' as device_class,
-    route,
-    release,
-    cast(null as {{ dbt.type_string() }}) as country,
-    cast(null as {{ dbt.type_string() }}) as component,
-    cast(null as {{ dbt.type_string() }}) as step,
-    source,
-    session_id,
-    1000000 as weight,
-    1 as cases,
-    case when duration_ms > objective_ms then 1 else 0 end as bad_cases
-from requests
-where duration_ms is not null and objective_ms is not null
-union all
+{% endfor -%}
 -- Without a release: the restart that a deployment makes is over when it has finished, and what follows is its doing.
 select
     'process_restarts' as indicator,

@@ -1,3 +1,5 @@
+{{ touched_rows('int_restated_windows', ['deployment_key']) }}
+
 with hours as (
 
     select
@@ -8,9 +10,10 @@ with hours as (
         hour_number >= first_whole_hour as is_after
     from (
         select
-            *,
-            {{ each_number('first_hour', 'last_hour') }} as hour_number
-        from {{ ref('int_deployment_windows') }}
+            windows.*,
+            {{ each_number('windows.first_hour', 'windows.last_hour') }} as hour_number
+        from {{ ref('int_deployment_windows') }} as windows
+        where {{ is_touched('windows') }}
     ) as each_hour
 
 ),

@@ -1,6 +1,6 @@
 with effects as (
 
-    {{ indicator_effects() | indent(4) }}
+    {{ placed_effects(ref('int_indicator_effects')) | indent(4) }}
 
 ),
 
