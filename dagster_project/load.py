@@ -63,6 +63,10 @@ class Rejected:
         return self.content if isinstance(self.content, Fingerprint) else Fingerprint.of(self.content)
 
 
+def new_batch_id() -> str:
+    return uuid.uuid4().hex
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one load did with the rows of one origin (a file, a repository) for one table."""
@@ -77,7 +81,7 @@ class Batch:
     removed: int
     # What a person should hear of although every row is accounted for.
     warnings: tuple[str, ...] = ()
-    batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    batch_id: str = field(default_factory=new_batch_id)
 
 
 def load(
@@ -135,11 +139,16 @@ def store(
     source: str,
     origin: str,
     places: Callable[[Sequence[int]], Sequence[str]],
-    rejected: Sequence[Rejected],
+    rejected: Sequence[Rejected] = (),
     mirror: bool = False,
+    batch_id: str | None = None,
+    stored_before: int = 0,
 ) -> Batch:
-    """The second half of load(): what `incoming` holds into the table and into quarantine, counted."""
-    _judge(connection, table)
+    """The second half of load(): what `incoming` holds into the table and into quarantine, counted.
+
+    batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py).
+    """
+    _judge(connection, table, is_small=stored_before > 0)
     read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
     verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
     duplicate, conflicting = verdicts.get("duplicate", 0), sum(verdicts.get(verdict, 0) for verdict in CONFLICTS)
@@ -147,11 +156,12 @@ def store(
         table=table.name,
         source=source,
         origin=origin,
-        read=read + len(rejected),
-        loaded=read - broken - duplicate - conflicting,
+        read=read + stored_before + len(rejected),
+        loaded=read + stored_before - broken - duplicate - conflicting,
         duplicate=duplicate,
         quarantined=broken + conflicting + len(rejected),
         removed=_remove_gone(connection, table, source) if mirror else 0,
+        batch_id=batch_id or new_batch_id(),
     )
     _upsert(connection, table, batch, contested=bool(verdicts))
     _quarantine(connection, table, batch, places, rejected)
@@ -211,27 +221,15 @@ def checked_rows(
     `fields`, the row as JSON without the values that did. Few rows break it: the many are told apart by signs that are
     cheap to look for, and only a row that shows one is examined column by column.
     """
-    given = _types(connection, query)
-    query = _filled(table, query, given)
-    given = _types(connection, query)
+    suspected = suspected_rows(connection, table, query, source, retention_days)
     names = [column.name for column in table.columns]
-    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
-    keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
-    keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
-    rules = [(f"not ({rule.condition})", rule.message, _columns_in(rule, names)) for rule in table.rules]
-    if table.is_event and retention_days is not None:
-        condition = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
-        message = f"{table.event_time}: older than the retention of {retention_days} days"
-        rules.append((condition, message, [table.event_time]))
-    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
-    signs += [condition for condition, *_ in rules]
     faults = {name: f"faults[{place}]" for place, name in enumerate(names, start=1)}
     messages = [
         *faults.values(),
         *(
             f"case when {condition} and coalesce({', '.join(faults[name] for name in used)}) is null "
             f"then {_quoted(message)} end"
-            for condition, message, used in rules
+            for condition, message, used in _breaches(table, retention_days)
         ),
     ]
     shown = ", ".join(f"'{column.name}': {_shown(table, column, faults[column.name])}" for column in table.columns)
@@ -241,12 +239,7 @@ def checked_rows(
         if _is_free_text(column)
     }
     return f"""
-        with typed_rows as (
-            select {", ".join(typed)} from ({query}) as input
-        ), keyed_rows as (
-            select * {_replace(keyed)} from typed_rows
-        ), suspected_rows as (
-            select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
+        with suspected_rows as ({suspected}
         ), examined_rows as (
             select *, case when is_suspect then [{", ".join(map(_fault, table.columns))}] end as faults
             from suspected_rows
@@ -260,6 +253,44 @@ def checked_rows(
             case when reason is not null then to_json({{{shown}}}) end as fields
         from judged_rows
     """
+
+
+def suspected_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    query: str,
+    source: str | None = None,
+    retention_days: int | None = None,
+) -> str:
+    """The query that casts and keys the rows of another, in their order, and tells which of them may break the contract
+    (`is_suspect`): all that do, and few others."""
+    given = _types(connection, query)
+    query = _filled(table, query, given)
+    given = _types(connection, query)
+    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
+    keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
+    keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
+    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
+    signs += [condition for condition, *_ in _breaches(table, retention_days)]
+    return f"""
+        with typed_rows as (
+            select {", ".join(typed)} from ({query}) as input
+        ), keyed_rows as (
+            select * {_replace(keyed)} from typed_rows
+        )
+        select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
+    """
+
+
+def _breaches(table: Table, retention_days: int | None) -> list[tuple[str, str, list[str]]]:
+    """Of each rule over a row: the condition under which the row breaks it, what to say, the columns it is about."""
+    names = [column.name for column in table.columns]
+    breaches = [(f"not ({rule.condition})", rule.message, _columns_in(rule, names)) for rule in table.rules]
+    if table.is_event and retention_days is not None:
+        condition = f"{table.event_time} < timezone('UTC', now()) - interval {retention_days} day"
+        message = f"{table.event_time}: older than the retention of {retention_days} days"
+        breaches.append((condition, message, [table.event_time]))
+    return breaches
 
 
 def _types(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
@@ -447,7 +478,7 @@ def _columns_in(rule: Rule, names: list[str]) -> list[str]:
     return [name for name in names if re.search(rf"\b{name}\b", rule.condition)]
 
 
-def _judge(connection, table: Table) -> None:
+def _judge(connection, table: Table, is_small: bool) -> None:
     """Give each valid row that shares its key with another, incoming or stored, its verdict.
 
     load        it replaces the stored row, if there is one
@@ -470,7 +501,7 @@ def _judge(connection, table: Table) -> None:
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join (select {key}, rowid from {_comparable(connection, table)}) as stored using ({key})
+        left join (select {key}, rowid from {_comparable(connection, table, is_small)}) as stored using ({key})
         where occurrences > 1 or stored.rowid is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
@@ -496,13 +527,17 @@ def _judge(connection, table: Table) -> None:
             from contested
             join incoming using ({key})
             join incoming as winning on winning.rowid = winner
-            left join {table.qualified_name} as stored on stored.rowid = stored_row
+            -- Without the filter DuckDB would read every column of every stored row.
+            left join (
+                select *, rowid as number from {table.qualified_name}
+                where rowid in (select stored_row from contested)
+            ) as stored on stored.number = stored_row
             where incoming.reason is null
         """)
     connection.execute("drop table contested")
 
 
-def _comparable(connection, table: Table) -> str:
+def _comparable(connection, table: Table, is_small: bool) -> str:
     """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
     costs the same however many there are."""
     if not table.timed_keys:
@@ -512,7 +547,9 @@ def _comparable(connection, table: Table) -> str:
     ).fetchone()
     if first is None:
         return f"{table.qualified_name} where false"
-    return f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    query = f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    # Beside few rows the stored ones are better sought than joined.
+    return f"{query} and {table.timed_keys[0]} in (select {table.timed_keys[0]} from incoming)" if is_small else query
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:

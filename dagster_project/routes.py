@@ -20,6 +20,8 @@ OTHER = "(other)"
 
 # Most routes show none of this, and then no other expression is tried.
 MAY_BE_RAW = "[?#;0-9@%]|//|./$"
+# And most of those that do show none of this: nothing of them is cut.
+MAY_BE_CUT = "[?#;]|//|./$"
 # Also `/cart/` is cut, to `/cart`, and what session ids hide behind (`/cart;jsessionid=…`).
 # The question mark of an optional parameter (`/users/:id?`) starts no query.
 CUTS = (
@@ -85,9 +87,10 @@ def use_in(connection: duckdb.DuckDBPyConnection, rules: Sequence[RouteRule] = (
             list_transform(string_split(path, '/'), lambda segment: route_segment(segment)), '/'
         );
         create or replace temp macro route_template(service, route) as case
-            when regexp_matches(route, '{MAY_BE_RAW}')
+            when not regexp_matches(route, '{MAY_BE_RAW}') then route_by_rules(service, route, route)
+            when regexp_matches(route, '{MAY_BE_CUT}')
                 then route_by_rules(service, route_path(route), route_without_ids(route_path(route)))
-            else route_by_rules(service, route, route)
+            else route_by_rules(service, route, route_without_ids(route))
         end;
     """)
 
@@ -106,26 +109,25 @@ def _expression(rule: RouteRule) -> str:
     return "".join({":": "[^/]+", "*": ".*"}.get(part[:1], re.escape(part)) for part in parts)
 
 
-def hold(connection: duckdb.DuckDBPyConnection, table: Table, maximum_routes: int) -> list[Folded]:
-    """Keep the routes of `incoming` that are known or for which there is room, those of most rows first, as known ones;
-    the others become OTHER. Call it in the transaction that stores the rows."""
-    if not any(column.is_route for column in table.columns):
+def have_room(connection: duckdb.DuckDBPyConnection, table: Table, maximum_routes: int, rows: str) -> bool:
+    """Whether hold() would leave all routes of these rows as they are."""
+    if not _has_routes(table):
+        return True
+    _find_new_routes(connection, table, rows)
+    return connection.sql(f"select count(*) = 0 from new_routes where place > {maximum_routes}").fetchone()[0]
+
+
+def hold(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    maximum_routes: int,
+    rows: str = "incoming where reason is null",
+) -> list[Folded]:
+    """Keep the routes of rows that are known or for which there is room, those of most rows first, as known ones; the
+    others become OTHER in `incoming`. Call it in the transaction that stores the rows."""
+    if not _has_routes(table):
         return []
-    connection.execute(f"""
-        create or replace temp table new_routes as
-        with seen as (
-            select service, route, count(*) as rows from incoming
-            where reason is null and route is not null and route <> '{OTHER}' group by all
-        ), known as (
-            select service, count(*) as routes from raw.routes where table_name = '{table.name}' group by all
-        )
-        select
-            seen.service, seen.route, seen.rows, coalesce(known.routes, 0) as known,
-            coalesce(known.routes, 0) + row_number() over (partition by service order by rows desc, route) as place
-        from seen
-        left join known using (service)
-        anti join (from raw.routes where table_name = '{table.name}') as old using (service, route)
-    """)
+    _find_new_routes(connection, table, rows)
     connection.execute(
         f"insert into raw.routes select '{table.name}', service, route from new_routes where place <= {maximum_routes}"
     )
@@ -144,6 +146,29 @@ def hold(connection: duckdb.DuckDBPyConnection, table: Table, maximum_routes: in
         Folded(service, max(known, maximum_routes), routes, rows, common_template(examples))
         for service, known, routes, rows, examples in folded
     ]
+
+
+def _has_routes(table: Table) -> bool:
+    return any(column.is_route for column in table.columns)
+
+
+def _find_new_routes(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) -> None:
+    """The routes of rows that are not known yet, into the temporary table new_routes, each with its place."""
+    connection.execute(f"""
+        create or replace temp table new_routes as
+        with seen as (
+            select service, route, count(*) as rows from (from {rows})
+            where route is not null and route <> '{OTHER}' group by all
+        ), known as (
+            select service, count(*) as routes from raw.routes where table_name = '{table.name}' group by all
+        )
+        select
+            seen.service, seen.route, seen.rows, coalesce(known.routes, 0) as known,
+            coalesce(known.routes, 0) + row_number() over (partition by service order by rows desc, route) as place
+        from seen
+        left join known using (service)
+        anti join (from raw.routes where table_name = '{table.name}') as old using (service, route)
+    """)
 
 
 def common_template(routes: Sequence[str]) -> str:

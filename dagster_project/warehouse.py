@@ -77,6 +77,11 @@ create table if not exists raw.landing_files (
     batch_id varchar not null,
     taken_at timestamp not null
 );
+-- Batches of which all rows are committed, and not yet judged; see load_files.py.
+create table if not exists raw.open_batches (
+    batch_id varchar not null,
+    table_name varchar not null
+);
 create table if not exists raw.routes (
     table_name varchar not null,
     service varchar not null,
@@ -115,6 +120,15 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(BOOKKEEPING_DDL)
     routes.use_in(connection)
     user_agents.use_in(connection)
+
+
+def remove_open_batches(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove the rows of batches that a run has inserted and could not finish."""
+    for batch_id, name in connection.sql("from raw.open_batches").fetchall():
+        with transaction(connection):
+            # Those that had to be judged stand under an id that begins so.
+            connection.execute(f"delete from {TABLES[name].qualified_name} where starts_with(batch_id, ?)", [batch_id])
+            connection.execute("delete from raw.open_batches where batch_id = ?", [batch_id])
 
 
 def _check_people_key(connection: duckdb.DuckDBPyConnection) -> None:
@@ -199,6 +213,7 @@ class Warehouse:
             connection.execute("set TimeZone = 'UTC'")
             if not read_only:
                 create_tables(connection)
+                remove_open_batches(connection)
                 people_of(self.settings.data_dir).use_in(connection)
                 _check_people_key(connection)
                 _check_hash_function(connection)

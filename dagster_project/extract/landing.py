@@ -7,7 +7,6 @@ ledger entry, commits together.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from dataclasses import replace
@@ -35,9 +34,10 @@ from dagster_project.extract.landing_payloads import SYSTEMS, payload_readings
 from dagster_project.extract.landing_places import ChangedError, File, LocalFolder, ObjectStore, private_folder
 from dagster_project.extract.payloads import Names
 from dagster_project.load import Batch, Fingerprint, Rejected, stage, store
+from dagster_project.load_files import insert, is_insertable, settle
 from dagster_project.reference import route_rules
 from dagster_project.settings import LandingSource, Settings
-from dagster_project.warehouse import transaction
+from dagster_project.warehouse import remove_open_batches, transaction
 
 TABLES = {table.name: table for table in RAW_TABLES}
 FOLDERS = (*TABLES, *SYSTEMS)
@@ -161,22 +161,22 @@ class _Landing:
     def take(self, file: File, spool: Path) -> list[Batch]:
         """Load one file, unless it holds what was taken before. Raises ChangedError, having kept nothing of it."""
         with self._place.fetch(file, spool) as path:
-            checksum = _checksum(path)
-            if self._checksums.get(file.name) == checksum:
-                self._note_version(file)
-                return []
             folder, *inner, _ = file.name.split("/")
             system = SYSTEMS.get(folder)
             table = TABLES[system.tables[0] if system else folder]
             landed = LandedFile(
                 path, self.origin(file), file.name, table, *format_of(file.name), self._source.maximum_line_bytes
             )
+            checksum = landed.survey.checksum
+            if self._checksums.get(file.name) == checksum:
+                self._note_version(file)
+                return []
             try:
                 if system:
                     names = Names(self._source.services, self._source.environments, inner[0] if inner else None)
                     batches = self._commit_all(file, checksum, payload_readings(landed, system, names))
                 else:
-                    batches = [self._commit(file, checksum, table, self._stage(landed))]
+                    batches = [self._take_rows(file, checksum, landed, spool)]
             except UnreadableError as error:
                 log.warning("%s: refused: %s", landed.origin, error)
                 reading = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
@@ -186,17 +186,52 @@ class _Landing:
                 log.warning("%s: empty", landed.origin)
             return batches
 
-    def _stage(self, landed: LandedFile) -> Reading:
-        """Stage the rows of a file in the first way that works, and return that."""
-        for reading in readings(landed, self._connection):
+    def _take_rows(self, file: File, checksum: str, landed: LandedFile, spool: Path) -> Batch:
+        """Load the rows of a file in the first way that works."""
+        # What comes again is mostly what is stored already; then one pass is no gain.
+        is_new = file.name not in self._checksums
+        for reading in readings(landed, self._connection, spool):
             try:
+                can_insert = is_new and reading.rows_at and is_insertable(landed.table, file.size)
+                if can_insert and (batch := self._insert(file, checksum, landed.table, reading)):
+                    return batch
                 stage(self._connection, landed.table, reading.rows, self._source.name, self._retention_days)
             except CONTENT_ERRORS as error:
                 log.info("%s: holds errors, so that it is read line by line", landed.origin)
                 failure = error
             else:
-                return reading
+                return self._commit(file, checksum, landed.table, reading)
         raise failure
+
+    def _insert(self, file: File, checksum: str, table: Table, reading: Reading) -> Batch | None:
+        """The rows in one pass; None if that is not the way for them."""
+        try:
+            inserted = insert(
+                self._connection,
+                table,
+                reading.rows,
+                reading.rows_at,
+                self._source.name,
+                self._retention_days,
+                self._maximum_routes,
+            )
+            if inserted is None:
+                return None
+            with transaction(self._connection):
+                batch = settle(
+                    self._connection,
+                    table,
+                    inserted,
+                    source=self._source.name,
+                    origin=self.origin(file),
+                    places=reading.places,
+                    maximum_routes=self._maximum_routes,
+                )
+                self._note(file, checksum, batch, "taken" if batch.read else "empty")
+        except BaseException:
+            remove_open_batches(self._connection)
+            raise
+        return batch
 
     def _commit(self, file: File, checksum: str, table: Table, reading: Reading, status: str = "taken") -> Batch:
         with transaction(self._connection):
@@ -250,8 +285,3 @@ class _Landing:
             "update raw.landing_files set version = ? where location = ? and name = ?",
             [file.version, self.location, file.name],
         )
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

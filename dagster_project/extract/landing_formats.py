@@ -12,11 +12,12 @@ import hashlib
 import io
 import json
 import logging
+import mmap
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -29,6 +30,7 @@ from dagster_project.contracts import Table
 from dagster_project.extract import faro, otlp
 from dagster_project.extract.bodies import Adapter, beacons
 from dagster_project.load import WITHHELD, Fingerprint, Rejected
+from dagster_project.load_files import RowsAt
 
 ENDINGS = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet", ".json": "json"}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -50,6 +52,7 @@ ALLOWED_PAYLOAD_ENDINGS = ".ndjson, .jsonl, .json, each also with .gz or .zst be
 # What DuckDB raises over the content of a file, by kind; anything else is a fault of ours.
 CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.OperationalError)
 CHUNK_BYTES = 2**20
+PIECE_BYTES = 2**17
 ROWS_A_BATCH = 10_000
 # DuckDB's default and least; the lines above maximum_line_bytes are found beforehand.
 DUCKDB_OBJECT_BYTES = 16 * 2**20
@@ -63,6 +66,18 @@ log = logging.getLogger(__name__)
 
 class UnreadableError(Exception):
     """The file as a whole is not what its ending says; the text is the reason, without anything of its content."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the bytes of a file tells: their SHA-256, whether each line is short enough, the number of
+    lines, and how many of them end in each piece of so many bytes."""
+
+    checksum: str
+    has_short_lines: bool
+    lines: int
+    piece_bytes: int
+    line_ends: list[int]
 
 
 @dataclass(frozen=True)
@@ -81,14 +96,19 @@ class LandedFile:
     def columns(self) -> list[str]:
         return self.table.given_names
 
+    @cached_property
+    def survey(self) -> Survey:
+        return survey(self.path, self.maximum_line_bytes)
+
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a file: arguments of load()."""
+    """One way to read a file: arguments of load(); and where that is cheap, the query that reads some rows again."""
 
     rows: str | pa.RecordBatchReader
     places: Callable[[Sequence[int]], list[str]] = lambda numbers: []
     rejected: list[Rejected] = field(default_factory=list)
+    rows_at: RowsAt | None = None
 
 
 class Line(NamedTuple):
@@ -121,8 +141,10 @@ def format_of(name: str) -> tuple[str, str] | None:
     return ENDINGS[ending], compression
 
 
-def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterator[Reading]:
+def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection, spool: Path) -> Iterator[Reading]:
     """The ways to read a file, the fastest first; the next is for a file with which loading ended in CONTENT_ERRORS.
+
+    spool: a private folder, for lines that are read again.
 
     Raises UnreadableError if the file is not what its ending says.
     """
@@ -135,7 +157,7 @@ def readings(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     elif adapter := BODIES.get((file.table.name, file.format)):
         yield _careful(file, _BodyRows(file, adapter), _body_place)
     else:
-        yield from _ndjson(file)
+        yield from _ndjson(file, spool)
 
 
 def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
@@ -181,15 +203,14 @@ def _duckdb_path(path: Path) -> str:
 # NDJSON
 
 
-def _ndjson(file: LandedFile) -> Iterator[Reading]:
+def _ndjson(file: LandedFile, spool: Path) -> Iterator[Reading]:
     # DuckDB refuses a byte order mark.
     if _is_whole(file) and not _has_mark(file):
-        columns = ", ".join(f"{name}: 'VARCHAR'" for name in file.columns)
+        lines = _LinesOfRows(file)
         yield Reading(
-            f"select * from read_json({_duckdb_path(file.path)}, format = 'newline_delimited', "
-            f"columns = {{{columns}}}, compression = '{file.compression}', hive_partitioning = false, "
-            f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})",
-            lambda numbers: [json_place(file, line) for line in _lines_numbered(file, numbers)],
+            _ndjson_query(file, file.path),
+            lambda numbers: [json_place(file, line) for line in lines.numbered(numbers)],
+            rows_at=lambda numbers, rows: _ndjson_query(file, lines.copied(numbers, rows, spool / "again.ndjson")),
         )
     reading = _careful(file, partial(_json_rows, file), json_place)
     if isinstance(reading.rows, str):
@@ -197,6 +218,35 @@ def _ndjson(file: LandedFile) -> Iterator[Reading]:
         if first and not first.problem and not re.match(rb"\s*\{.", first.content):
             raise UnreadableError("not NDJSON: no line holds a JSON object; write one object a line")
     yield reading
+
+
+def _ndjson_query(file: LandedFile, path: Path) -> str:
+    columns = ", ".join(f"{name}: 'VARCHAR'" for name in file.columns)
+    compression = file.compression if path == file.path else UNCOMPRESSED
+    return (
+        f"select * from read_json({_duckdb_path(path)}, format = 'newline_delimited', columns = {{{columns}}}, "
+        f"compression = '{compression}', hive_partitioning = false, "
+        f"maximum_object_size = {max(file.maximum_line_bytes, DUCKDB_OBJECT_BYTES)})"
+    )
+
+
+class _LinesOfRows:
+    """The lines from which DuckDB made rows, by the number of the row."""
+
+    def __init__(self, file: LandedFile) -> None:
+        self._file = file
+        self._numbered = _lines_numbered
+
+    def numbered(self, numbers: Sequence[int]) -> list[Line]:
+        return self._numbered(self._file, numbers)
+
+    def copied(self, numbers: Sequence[int], rows: int, copy: Path) -> Path:
+        """A file of the lines of these rows alone; from then on it is known how many rows there are in all."""
+        if self._file.compression == UNCOMPRESSED and rows == self._file.survey.lines:
+            self._numbered = _lines_without_blanks
+        with copy.open("wb") as out:
+            out.writelines(line.content for line in self.numbered(numbers))
+        return copy
 
 
 def json_place(file: LandedFile, line: Line) -> str:
@@ -452,7 +502,16 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
-    yield Reading(f"select {known} from {table}", partial(_row_places, file))
+    yield Reading(
+        f"select {known} from {table}",
+        partial(_row_places, file),
+        rows_at=lambda numbers, _: (
+            f"select {known} from read_parquet({_duckdb_path(file.path)}, binary_as_string = true, "
+            "hive_partitioning = false, file_row_number = true) "
+            f"where file_row_number in (select unnest({[number - 1 for number in numbers]}::bigint[])) "
+            "order by file_row_number"
+        ),
+    )
     try:
         connection.execute(f"select max(hash({known})) from {table}")
     except CONTENT_ERRORS:
@@ -512,11 +571,28 @@ def _has_mark(file: LandedFile) -> bool:
         return stream.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
 
 
+def survey(path: Path, maximum_line_bytes: int) -> Survey:
+    piece_bytes = min(PIECE_BYTES, maximum_line_bytes)
+    digest, line_ends, length, has_short_lines = hashlib.sha256(), [], 0, True
+    with path.open("rb") as stream:
+        while piece := stream.read(piece_bytes):
+            digest.update(piece)
+            line_ends.append(piece.count(b"\n"))
+            # Only a line that crosses the border of two pieces can be longer than a piece.
+            end = piece.find(b"\n")
+            has_short_lines &= length + (len(piece) if end < 0 else end) <= maximum_line_bytes
+            length = length + len(piece) if end < 0 else len(piece) - piece.rfind(b"\n") - 1
+    lines = sum(line_ends) + (length > 0)
+    return Survey(digest.hexdigest(), has_short_lines, lines, piece_bytes, line_ends)
+
+
 def _is_whole(file: LandedFile) -> bool:
     """Whether no line is too long and compressed data do not break off, which DuckDB takes for the end of the file.
 
     Raises UnreadableError for compressed data that are damaged.
     """
+    if file.compression == UNCOMPRESSED:
+        return file.survey.has_short_lines
     length = 0
     with _open(file) as stream:
         try:
@@ -538,7 +614,7 @@ def filled_lines(file: LandedFile) -> Iterator[Line]:
 
 
 def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
-    """Number and offset of the filled lines of these numbers among them, without a look at each line on the way."""
+    """The filled lines of these numbers among them, with their ends, without a look at each line on the way."""
     found: list[Line] = []
     with _open(file) as stream:
         lines = filled = offset = 0
@@ -552,8 +628,33 @@ def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
                 is_filled[index] = bool(piece[starts[index] : end].strip())
             places = np.flatnonzero(is_filled)
             wanted = [number - filled - 1 for number in numbers[len(found) :] if number - filled <= len(places)]
-            found += [Line(lines + int(places[i]) + 1, offset + int(starts[places[i]]), b"") for i in wanted]
+            ends = np.append(starts[1:], len(piece))
+            found += [
+                Line(lines + int(at) + 1, offset + int(starts[at]), piece[starts[at] : ends[at]])
+                for at in places[wanted]
+            ]
             lines, filled, offset = lines + len(starts), filled + len(places), offset + len(piece)
+    return found
+
+
+def _lines_without_blanks(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
+    """The lines of these numbers, with their ends; only the pieces of the file are read in which they begin."""
+    if not numbers:
+        return []
+    ends = np.cumsum(file.survey.line_ends)
+    pieces = np.searchsorted(ends, np.asarray(numbers) - 1)
+    found, known = [], -1
+    with file.path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for number, piece in zip(numbers, pieces.tolist(), strict=True):
+            start = 0
+            if number > 1:
+                if piece != known:
+                    known, first = piece, piece * file.survey.piece_bytes
+                    octets = np.frombuffer(content[first : first + file.survey.piece_bytes], np.uint8)
+                    starts = np.flatnonzero(octets == ord("\n")) + first + 1
+                start = int(starts[number - 2 - (ends[piece - 1] if piece else 0)])
+            end = content.find(b"\n", start) + 1 or len(content)
+            found.append(Line(number, start, content[start:end]))
     return found
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pytest
@@ -14,12 +17,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from dagster_project import load_files
 from dagster_project.contracts import RUM_EVENTS
 from dagster_project.errors import ConfigurationError
+from dagster_project.extract import landing as landing_module
+from dagster_project.extract import landing_formats
 from dagster_project.extract.bodies import time_of
 from dagster_project.extract.landing import extract
-from dagster_project.extract.landing_formats import BODIES, LandedFile, _lines_numbered, _nth, filled_lines
-from dagster_project.settings import LandingSource
+from dagster_project.extract.landing_formats import BODIES, LandedFile, _LinesOfRows, _nth, filled_lines, json_text
+from dagster_project.load_files import settle
+from dagster_project.settings import LandingSource, load_settings
 from dagster_project.warehouse import Warehouse
 
 PHONE = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36"
@@ -101,14 +108,20 @@ def test_a_beacon_as_web_vitals_makes_it_is_a_vital(landing):
     ) == [("vital", "LCP", 2504.2, "navigate", "/orders/:id", "mobile", "DE", True)]
 
 
-def test_addresses_user_agents_and_queries_are_stored_nowhere(settings, tmp_path):
+@pytest.mark.parametrize("others", [0, 60])
+def test_addresses_user_agents_and_queries_are_stored_nowhere(settings, monkeypatch, others):
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
     with Warehouse(settings).connect() as connection:
         landing = Landing(settings, connection)
         landing.put(
-            "rum_events/a.ndjson", BEACON, BEACON | {"value": "fast"}, BEACON | {"country": {"ip": "203.0.113.77"}}
+            "rum_events/a.ndjson",
+            BEACON,
+            BEACON | {"value": "fast", "release": "ada@example.org"},
+            BEACON | {"country": {"ip": "203.0.113.77"}},
+            *(BEACON | {"session_id": f"other {number}"} for number in range(others)),
         )
         landing.put("rum_events/faro/a.ndjson", faro({"exceptions": [{"timestamp": "yesterday"}]}))
-        assert landing.take() == [(3, 1, 0, 2), (1, 0, 0, 1)]
+        assert landing.take() == [(3 + others, 1 + others, 0, 2), (1, 0, 0, 1)]
         connection.execute("checkpoint")
     content = settings.warehouse_file.read_bytes()
     for secret in (b"203.0.113.77", b"Pixel 8", b"hush-hush", b"shop.example", b"4711", b"ada@example.org"):
@@ -529,4 +542,146 @@ def test_places_are_found_without_a_look_at_each_line(tmp_path_factory, lines, d
     numbers = sorted(data.draw(st.sets(st.integers(1, max(1, len(every))))))
     numbers = [number for number in numbers if number <= len(every)]
     expected = [(line.number, line.offset) for line in _nth(filled_lines(file), numbers)]
-    assert [(line.number, line.offset) for line in _lines_numbered(file, numbers)] == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(landing_formats, "PIECE_BYTES", data.draw(st.integers(1, 40)))
+        lines = _LinesOfRows(file)
+        lines.copied(numbers, data.draw(st.sampled_from([len(every), 0])), path.with_suffix(".copy"))
+        assert [(line.number, line.offset) for line in lines.numbered(numbers)] == expected
+    copied = [line.content for line in filled_lines(replace(file, path=path.with_suffix(".copy")))]
+    assert copied == [line.content for line in _nth(filled_lines(file), numbers)]
+
+
+# One pass against two
+
+# Of each field: what is in order, and what is not or has to be looked at twice.
+VALUES = {
+    "session_id": (["s1", "s2"], ["", None]),
+    "occurred_at": (
+        ["2024-03-01T12:00:00Z", "2024-03-01T13:00:00+02:00", "2024-03-03T12:00:00Z"],
+        ["2024-03-02", "soon", "2099-01-01T00:00:00Z", "1999-01-01T00:00:00Z"],
+    ),
+    "metric_value": ([1, 2.5, "7"], [-1, "NaN", None]),
+    "event_id": ([None, "e1", *range(60)], [""]),
+    "route": (["/cart", "/orders/4711", "/x?y=1"], ["/a@b.example", "/@home", "[slug]", {"a": 1}]),
+    "release": ([None, "1"], ["x@1.2.3"]),
+    "step": ([None, "pay"], ["", "p" * 1001]),
+    "source": ([None, "other"], ["{}"]),
+    "service": (["web", "shop"], [None]),
+    "user_agent": ([None, PHONE], [7]),
+}
+
+
+def messy(random: Random) -> dict:
+    return VITAL | {
+        name: random.choice(odd if random.random() < 0.02 else good) for name, (good, odd) in VALUES.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """An installation with a landing folder, and its open build file, for many examples."""
+    folder = tmp_path_factory.mktemp("shared")
+    (folder / "plumbline.yaml").write_text(
+        "data_dir: data\nretention_days: 9000\nsources: [{kind: landing, location: landing, settle_seconds: 0}]\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(folder / "plumbline.yaml")
+    with Warehouse(settings).connect() as connection:
+        yield settings, connection
+
+
+def left_by(settings, connection, maximum_share: float, maximum_routes: int) -> list[list[tuple]]:
+    """What the files in the landing folder leave in an empty warehouse."""
+    for table in ("rum_events", "batches", "quarantine", "replaced_events", "routes", "landing_files"):
+        connection.execute(f"delete from raw.{table}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load_files, "MINIMUM_BYTES", 0)
+        patch.setattr(load_files, "MAXIMUM_SHARE", maximum_share)
+        batches = extract(
+            settings.sources[0], settings.model_copy(update={"maximum_routes": maximum_routes}), connection
+        )
+    queries = (
+        "select * exclude (loaded_at, batch_id) from raw.rum_events",
+        "select origin, place, reason, fields from raw.quarantine",
+        "select * exclude (batch_id) from raw.replaced_events",
+        "from raw.routes",
+        "select count(*) from raw.rum_events semi join raw.batches using (batch_id)",
+        "from raw.open_batches",
+    )
+    return [
+        [(batch.read, batch.loaded, batch.duplicate, batch.quarantined, batch.warnings) for batch in batches],
+        *(connection.sql(f"{query} order by all").fetchall() for query in queries),
+    ]
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1, 2, 100]), st.booleans())
+@hypothesis_settings(max_examples=8, deadline=None)
+def test_one_pass_leaves_what_two_leave(shared, seed, maximum_routes, is_parquet):
+    settings, connection = shared
+    folder = settings.config_file.parent / "landing/rum_events"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    random = Random(seed)
+    for number in range(2):
+        rows = [messy(random) for _ in range(200)]
+        if is_parquet:
+            texts = [{name: json_text(value) for name, value in row.items()} for row in rows]
+            pl.DataFrame(texts, infer_schema_length=None).write_parquet(folder / f"{number}.parquet")
+        else:
+            text = "".join(f"{json.dumps(row)}\n" for row in rows)
+            (folder / f"{number}.ndjson").write_text(text, encoding="utf-8")
+    one, two = (left_by(settings, connection, share, maximum_routes) for share in (1, -1))
+    assert one == two
+
+
+def many(number: int, bad: int = 1) -> list[dict]:
+    return [VITAL | {"session_id": f"s{n}", "metric_value": n if n >= bad else -1} for n in range(number)]
+
+
+def test_files_with_few_faults_go_in_one_pass_and_others_do_not(landing, monkeypatch):
+    settled = []
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    monkeypatch.setattr(landing_module, "settle", lambda *given, **more: settled.append(1) or settle(*given, **more))
+    landing.put("rum_events/a.ndjson", *many(100, 5))
+    landing.put("rum_events/b.ndjson", *many(100, 6))
+    assert landing.take() == [(100, 95, 0, 5), (100, 0, 94, 6)]
+    assert settled == [1]
+
+
+@pytest.mark.parametrize("moment", ["_take_out", "settle", "store"])
+def test_a_run_that_is_killed_between_the_two_commits_leaves_nothing(settings, moment, monkeypatch):
+    with Warehouse(settings).connect() as connection:
+        landing = Landing(settings, connection)
+        landing.put("rum_events/0.ndjson", VITAL | {"session_id": "before"})
+        landing.take()
+        landing.put("rum_events/a.ndjson", *many(100), *many(2))
+        module = landing_module if moment == "settle" else load_files
+        monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+        with monkeypatch.context() as patch:
+            # As a killed process does: it cleans nothing up.
+            patch.setattr(landing_module, "remove_open_batches", lambda connection: None)
+            patch.setattr(module, moment, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                landing.take()
+        assert landing.rows("select count(*) from raw.rum_events") == [(103,)]
+        assert landing.rows("select count(*) from raw.landing_files") == [(1,)]
+    with Warehouse(settings).connect() as connection:
+        landing.connection = connection
+        assert landing.rows("select count(*) from raw.rum_events") == [(1,)]
+        assert landing.rows("from raw.open_batches") == []
+        assert landing.take() == [(102, 99, 1, 2)]
+        assert landing.rows("select count(*) from raw.rum_events") == [(100,)]
+
+
+def test_what_is_interrupted_between_the_two_commits_is_undone_at_once(landing, monkeypatch):
+    landing.put("rum_events/a.ndjson", *many(100))
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    monkeypatch.setattr(landing_module, "settle", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        landing.take()
+    assert landing.rows("select count(*) from raw.rum_events") == [(0,)]
+    assert landing.rows("from raw.open_batches") == []
+
+
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt

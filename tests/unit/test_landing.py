@@ -100,7 +100,7 @@ def test_a_touched_file_is_not_loaded_again_and_then_not_even_read(folder, take,
     take()
     os.utime(file, (1, 1))
     assert take() == []
-    monkeypatch.setattr(landing, "_checksum", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(landing_formats, "survey", lambda *arguments: pytest.fail("read again"))
     assert take() == []
 
 
@@ -218,14 +218,14 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(folder, take, conne
 def test_a_file_that_vanishes_or_is_closed_to_us_is_left_alone(folder, take, monkeypatch, caplog):
     write(folder, "deployments/a.ndjson", ndjson(row(1)))
     write(folder, "deployments/b.ndjson", ndjson(row(2)))
-    checksum = landing._checksum
+    survey = landing_formats.survey
 
-    def vanish(path):
+    def vanish(path, *arguments):
         if path.name == "a.ndjson":
             raise PermissionError(13, "Permission denied", str(path))
-        return checksum(path)
+        return survey(path, *arguments)
 
-    monkeypatch.setattr(landing, "_checksum", vanish)
+    monkeypatch.setattr(landing_formats, "survey", vanish)
     assert take() == [(1, 1, 0, 0)]
     assert "deployments/a.ndjson: left alone, since it cannot be read: Permission denied" in caplog.text
 
@@ -525,7 +525,7 @@ def both_ways(database, path: Path, format_: str) -> list[tuple]:
     """What stands in the warehouse after each of the ways to read a file."""
     file = LandedFile(path, "origin", "name", DEPLOYMENTS, format_, "uncompressed", 2**20)
     results = []
-    for reading in readings(file, database):
+    for reading in readings(file, database, path.parent):
         for table in ("deployments", "quarantine", "batches"):
             database.execute(f"delete from raw.{table}")
         with transaction(database):
@@ -711,12 +711,12 @@ def test_a_copied_object_lies_in_a_private_folder_and_goes(bucket, take, setting
     bucket.objects["landing/deployments/a.ndjson"] = ndjson(row(1))
     seen = []
 
-    def watch(path):
+    def watch(path, *arguments):
         seen.append((path.parent.parent, path.parent.stat().st_mode & 0o777))
-        return checksum(path)
+        return survey(path, *arguments)
 
-    checksum = landing._checksum
-    monkeypatch.setattr(landing, "_checksum", watch)
+    survey = landing_formats.survey
+    monkeypatch.setattr(landing_formats, "survey", watch)
     take(S3)
     assert seen == [(temporary, 0o700)]
     assert list(temporary.iterdir()) == []

@@ -1,0 +1,183 @@
+"""A file of many events into its table in one pass, without a table between.
+
+All rows are inserted and committed at once, those that may break the contract under a batch id of their own. Then the
+few that need a closer look are taken out again and go through `incoming` as any other rows do: the suspects, read again
+from the file, and the rows that share their key with another. (Rows deleted by the transaction that inserted them would
+make DuckDB write all the others twice; hence two.) Until the second transaction the batch stands in raw.open_batches:
+warehouse.py removes what a killed run has left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from dagster_project import routes
+from dagster_project.contracts import Table
+from dagster_project.load import Batch, new_batch_id, stage, store, suspected_rows
+from dagster_project.warehouse import remove_open_batches
+
+# Above this share of rows that need a closer look, one look at all of them is faster; and for a file below this size,
+# since one pass takes more statements.
+MAXIMUM_SHARE = 0.05
+MINIMUM_BYTES = 4 * 2**20
+
+# Row numbers, ascending from 1, and how many rows there are → the query that reads these rows of the file again, in
+# this order.
+RowsAt = Callable[[Sequence[int], int], str]
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """A batch of which the first half is done: how many of its rows stay as they are, and the numbers in their file of
+    those in `incoming`, which do not."""
+
+    batch_id: str
+    condition: str
+    settled: int
+    numbers: list[int]
+
+
+def is_insertable(table: Table, size: int) -> bool:
+    """Whether a file of so many bytes is worth it, and one column, made of the time too, tells which rows can share
+    their key."""
+    return size >= MINIMUM_BYTES and table.is_event and bool(table.timed_keys)
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: str,
+    rows_at: RowsAt,
+    source: str,
+    retention_days: int | None,
+    maximum_routes: int,
+) -> Inserted | None:
+    """Insert and commit all rows; None, with nothing stored, if too many of them need a closer look.
+
+    Whatever is raised here or before settle() has ended: remove_open_batches() then.
+    """
+    batch_id = new_batch_id()
+    suspect = f"{batch_id}!"
+    at = connection.sql("select now()::timestamp").fetchone()[0]
+    # The time lets DuckDB skip what is stored already.
+    condition = f"loaded_at = timestamp '{at}' and batch_id in ('{batch_id}', '{suspect}')"
+    names = ", ".join(column.name for column in table.columns)
+    # The text of a suspect may be anything, an address of a person too: nothing of it is stored before it is examined.
+    values = ", ".join(
+        f"case when not is_suspect then {column.name} end" if column.type == "text" else column.name
+        for column in table.columns
+    )
+    query = suspected_rows(connection, table, rows, source, retention_days)
+    connection.execute("begin transaction")
+    try:
+        connection.execute(
+            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', "
+            f"if(is_suspect, '{suspect}', '{batch_id}') from ({query})"
+        )
+        connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
+        connection.execute(f"create or replace temp table contested as {_contested(connection, table, condition)}")
+        unsettled = f"(batch_id = '{suspect}' or {table.timed_keys[0]} in (from contested))"
+        is_worth_it = connection.sql(
+            f"select count_if({unsettled}) <= {MAXIMUM_SHARE} * count(*) from {table.qualified_name} where {condition}"
+        ).fetchone()[0]
+        if not is_worth_it or not routes.have_room(
+            connection, table, maximum_routes, f"{table.qualified_name} where {condition}"
+        ):
+            connection.execute("rollback")
+            return None
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+    inserted = _take_out(connection, table, rows_at, source, retention_days, batch_id, condition, unsettled)
+    routed = f"select service, route from {table.qualified_name} where {condition} and batch_id = '{batch_id}'"
+    examined = "select service, route from incoming where reason is null"
+    if not routes.have_room(connection, table, maximum_routes, f"({routed} union all {examined})"):
+        remove_open_batches(connection)
+        return None
+    return inserted
+
+
+def _contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str) -> str:
+    """Hashes in the key that several of the new rows have, or a stored row: at least those of all contested keys."""
+    key, time = table.timed_keys[0], table.event_time
+    query = f"select {key} from {table.qualified_name} where {condition} group by {key} having count(*) > 1"
+    first, last = connection.sql(
+        f"select min({time}), max({time}) from {table.qualified_name} where {condition} and batch_id not like '%!'"
+    ).fetchone()
+    if first is None:
+        return query
+    stored = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
+    return f"""
+        {query}
+        union
+        select {key} from {table.qualified_name}
+        where {condition} and {key} in (select {key} from {table.qualified_name} where {stored})
+    """
+
+
+def _take_out(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows_at: RowsAt,
+    source: str,
+    retention_days: int | None,
+    batch_id: str,
+    condition: str,
+    unsettled: str,
+) -> Inserted:
+    """Fill `incoming` with the rows that need a closer look, in the order of the file."""
+    first, read = connection.sql(
+        f"select coalesce(min(rowid), 0), count(*) from {table.qualified_name} where {condition}"
+    ).fetchone()
+    connection.execute(
+        f"create or replace temp table unsettled as select rowid as row, rowid - {first} + 1 as number, "
+        f"batch_id like '%!' as is_suspect from {table.qualified_name} where {condition} and {unsettled} order by row"
+    )
+    numbers = [number for (number,) in connection.sql("select number from unsettled order by number").fetchall()]
+    suspects = connection.sql("select number from unsettled where is_suspect order by number").fetchall()
+    stage(connection, table, rows_at([number for (number,) in suspects], read), source, retention_days)
+    names = ", ".join(column.name for column in table.columns)
+    connection.execute(f"""
+        create or replace temp table numbered as
+        select number, {names}, null::varchar as reason, null::varchar as fields
+        from unsettled join {table.qualified_name} as stored on stored.rowid = row where not is_suspect
+        union all
+        from (select number from unsettled where is_suspect order by number) positional join incoming
+    """)
+    connection.execute(
+        "create or replace temp table incoming as select * exclude (number) from numbered order by number; "
+        "drop table numbered; drop table contested"
+    )
+    return Inserted(batch_id, condition, read - len(numbers), numbers)
+
+
+def settle(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    inserted: Inserted,
+    *,
+    source: str,
+    origin: str,
+    places: Callable[[Sequence[int]], Sequence[str]],
+    maximum_routes: int,
+) -> Batch:
+    """The second half, inside a transaction: after it the batch is as load() would have left it."""
+    connection.execute(f"delete from {table.qualified_name} where rowid in (select row from unsettled)")
+    routes.hold(connection, table, maximum_routes, f"{table.qualified_name} where {inserted.condition}")
+    routes.hold(connection, table, maximum_routes)
+    batch = store(
+        connection,
+        table,
+        source=source,
+        origin=origin,
+        places=lambda numbers: places([inserted.numbers[number - 1] for number in numbers]),
+        batch_id=inserted.batch_id,
+        stored_before=inserted.settled,
+    )
+    connection.execute("delete from raw.open_batches where batch_id = ?", [batch.batch_id])
+    connection.execute("drop table unsettled")
+    return batch
