@@ -148,6 +148,7 @@ def store(
 
     batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py).
     """
+    removed = _remove_gone(connection, table, source) if mirror else 0
     _judge(connection, table, is_small=stored_before > 0)
     read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
     verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
@@ -160,7 +161,7 @@ def store(
         loaded=read + stored_before - broken - duplicate - conflicting,
         duplicate=duplicate,
         quarantined=broken + conflicting + len(rejected),
-        removed=_remove_gone(connection, table, source) if mirror else 0,
+        removed=removed,
         batch_id=batch_id or new_batch_id(),
     )
     _upsert(connection, table, batch, contested=bool(verdicts))
@@ -553,12 +554,15 @@ def _comparable(connection, table: Table, is_small: bool) -> str:
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:
-    """Delete the rows that this source once loaded and that did not come in; returns their number."""
-    same_key = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
+    """Delete the rows that this source once loaded and that did not come in, or only in an older version: what came in
+    is all that it has. Returns their number."""
+    same_row = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
+    if any(column.name == "updated_at" for column in table.columns):
+        same_row += " and not coalesce(incoming.updated_at < stored.updated_at, false)"
     return connection.execute(
         f"delete from {table.qualified_name} as stored "
         "where source = $1 and batch_id in (select batch_id from raw.batches where source = $1) "
-        f"and not exists (select 1 from incoming where {same_key})",
+        f"and not exists (select 1 from incoming where {same_row})",
         [source],
     ).fetchone()[0]
 

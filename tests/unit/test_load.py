@@ -158,6 +158,15 @@ def test_a_mirror_removes_what_its_source_no_longer_has(connection):
     assert one(connection, "select count(*) from raw.deployments where source = 'elsewhere'") == 1
 
 
+def test_a_mirror_takes_an_older_version_since_its_source_has_no_other(connection):
+    newer = DEPLOYMENT | {"version": "2", "updated_at": "2024-02-02 10:00:00"}
+    older = DEPLOYMENT | {"version": "1", "updated_at": "2024-02-01 10:00:00"}
+    put(connection, DEPLOYMENTS, newer, mirror=True)
+    batch = put(connection, DEPLOYMENTS, older, mirror=True)
+    assert (batch.loaded, batch.duplicate, batch.removed) == (1, 0, 1)
+    assert one(connection, "select version from raw.deployments") == "1"
+
+
 def test_a_mirrored_source_that_is_configured_no_longer_is_forgotten_with_all_it_loaded(connection):
     put(connection, DEPLOYMENTS, DEPLOYMENT, DEPLOYMENT | {"source": "elsewhere"}, DEPLOYMENT | {"status": "odd"})
     with transaction(connection):
