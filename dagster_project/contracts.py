@@ -1221,6 +1221,82 @@ AUDIT_ANSWERS = Table(
     rules=(FIRST_DAY_OF_QUARTER,),
 )
 
+# What a KPI may be of: the measures of dbt/macros/scorecard.sql.
+MEASURES = (
+    "deployments_per_day",
+    "lead_time_median_hours",
+    "commit_to_merge_median_hours",
+    "merge_to_build_median_hours",
+    "build_to_deploy_median_hours",
+    "change_failure_rate",
+    "rework_rate",
+    "recovery_median_hours",
+    "mttr_hours",
+    "flaky_build_rate",
+    "good_lcp_rate",
+    "error_free_session_rate",
+    "failed_request_rate",
+    "slow_request_rate",
+    "support_tickets_per_1000_active_users",
+    "critical_path_coverage_rate",
+    "escaped_defects_per_deployment",
+    "incident_review_rate",
+    "actions_on_time_rate",
+)
+KPIS = Table(
+    "kpis",
+    "One KPI of the scorecard, from when to when.",
+    key=("kpi", "valid_from"),
+    schema="reference",
+    columns=(
+        Column("kpi", "text", "Name of the KPI.", required=True),
+        Column(
+            "layer",
+            "text",
+            "The layer that it belongs to.",
+            required=True,
+            allowed=("delivery_speed", "reliability", "user_experience", "maintainability", "collaboration"),
+        ),
+        Column("measure", "text", "What it is the value of.", required=True, allowed=MEASURES),
+        Column("unit", "text", "Unit of its value.", required=True),
+        Column("direction", "text", "What is better.", required=True, allowed=("higher", "lower")),
+        Column("owner_role", "text", "Role, never a name, of who answers for its definition.", required=True),
+        Column("pair", "text", "The KPI that must not suffer while this one improves."),
+        Column("decisions", "text", "The decisions that it may inform, separated by spaces.", required=True),
+        Column(
+            "is_actionable",
+            "boolean",
+            "A team can act on it within two sprints; else it is for reporting alone.",
+            required=True,
+        ),
+        Column(
+            "is_gameable_alone",
+            "boolean",
+            "One person alone could game it in a week; it then never informs a promotion.",
+            required=True,
+        ),
+        Column(
+            "practical_margin",
+            "number",
+            "A change surely smaller than this share of the baseline is none that matters.",
+            required=True,
+            minimum=0,
+            maximum=1,
+        ),
+        Column("target", "number", "The value to reach, in the unit; empty: none is set.", minimum=0),
+        Column("valid_from", "date", "First day of this definition; empty: since ever."),
+        Column("valid_to", "date", "First day after it; empty: until further notice."),
+    ),
+    rules=(
+        *in_order("valid_from", "valid_to"),
+        Rule("pair <> kpi", "a KPI is no pair of itself"),
+        Rule(
+            "not regexp_matches(decisions, '(compensation|salary|pay|bonus|promotion|dismissal|ranking)')",
+            "a KPI informs no decision about pay, promotion, dismissal or rank",
+        ),
+    ),
+)
+
 ROUTE_RULES = Table(
     "route_rules",
     "One route template that paths are matched with, in the order of the file, before the rules for ids.",
@@ -1493,6 +1569,7 @@ REFERENCE_TABLES: tuple[Table, ...] = (
     OV_QUARTERS,
     DECISION_LOG,
     AUDIT_ANSWERS,
+    KPIS,
     ROUTE_RULES,
     PROFILES,
     DORA_BANDS,

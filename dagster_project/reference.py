@@ -14,6 +14,7 @@ import polars as pl
 from dagster_project.contracts import (
     DEGRADATION_INDICATORS,
     DORA_BANDS,
+    KPIS,
     OV_DIMENSIONS,
     PROFILES,
     REFERENCE_TABLES,
@@ -33,7 +34,7 @@ from dagster_project.warehouse import transaction
 
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
 # Facts about the world, or a first proposal: a folder without the file has the one shipped here.
-SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name, RUBRIC.name}
+SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name, RUBRIC.name, KPIS.name}
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
@@ -180,7 +181,11 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
     return (
         problems
         + _rotation_faults(folder / "rotations.csv", rows["rotations"].to_dicts(), set(parents), zones)
+        + _indicator_faults(
+            reference_file(folder, DEGRADATION_INDICATORS), rows["degradation_indicators"].to_dicts(), set(owned)
+        )
         + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
+        + _kpi_faults(reference_file(folder, KPIS), rows["kpis"].to_dicts())
     )
 
 
@@ -203,6 +208,33 @@ def _rotation_faults(file: Path, rotations: list[dict], teams: set[str], zones: 
                 for taken in services & (set((other["services"] or "").split()) or {None}):
                     what = f"service {taken!r}" if taken else f"what team {rotation['team']!r} has besides"
                     problems.append(f"{place}: {what} already belongs to the rotation of line {other['line']}")
+    return problems
+
+
+def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
+    """KPIs with two definitions at once, and pairs that no row defines."""
+    problems = []
+    names = {kpi["kpi"] for kpi in kpis}
+    for index, kpi in enumerate(kpis):
+        place = f"{file} line {kpi['line']}"
+        if kpi["pair"] and kpi["pair"] not in names:
+            problems.append(f"{place}: pair {kpi['pair']!r} is no KPI of this file")
+        for other in kpis[:index]:
+            if kpi["kpi"] == other["kpi"] and _overlap(kpi, other):
+                problems.append(f"{place}: {kpi['kpi']!r} has two definitions at once, see line {other['line']}")
+    return problems
+
+
+def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
+    """Unknown services, and indicators that two rows set for the same services."""
+    problems = []
+    lines: dict[tuple, int] = {}
+    for row in indicators:
+        place, indicator, service = f"{file} line {row['line']}", row["indicator"], row["service"] or None
+        if service and service not in services:
+            problems.append(f"{place}: service {service!r} is not in services.csv")
+        if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
+            problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
     return problems
 
 

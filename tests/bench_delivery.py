@@ -85,9 +85,11 @@ def delivery_models(folder: Path) -> None:
     variables = ("--vars", json.dumps(with_version({})))
     for build_file in (empty, volume):
         dbt_build(build_file, *variables)
-    history.load(volume, DAYS + 1)
-    update = beyond("one more day", typical(volume, *variables), typical(empty, *variables))
-    print(f"  {update.wall / full.wall:.2f} of the full build ({update.cpu / full.cpu:.2f} of its CPU)")
+    no_news = typical(empty, *variables)
+    for what, is_corrected in (("one more day", False), ("one more day, and old rows corrected", True)):
+        history.load(volume, DAYS + 1, is_corrected)
+        update = beyond(what, typical(volume, *variables), no_news)
+        print(f"  {update.wall / full.wall:.2f} of the full build ({update.cpu / full.cpu:.2f} of its CPU)", flush=True)
     History(10 * PULL_REQUESTS).load(tenfold)
     tenfold_full = beyond(f"{10 * PULL_REQUESTS:,} pull requests", dbt_run(tenfold))
     print(f"  {tenfold_full.wall / full.wall:.1f} times as long ({tenfold_full.cpu / full.cpu:.1f} times the CPU)")

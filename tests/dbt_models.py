@@ -126,6 +126,11 @@ def profile(name: str) -> dict[str, Any]:
     return dbt_vars(settings)
 
 
+def in_order(query: str, columns: list[str], is_contract: bool) -> str:
+    """The query with the columns of a contract in its order, as dbt makes the table."""
+    return f"select {', '.join(columns)} from ({query})" if is_contract else query
+
+
 class Models:
     """The SQL of every model as dbt compiles it with these variables for a full build, in the order of dependency.
 
@@ -154,7 +159,8 @@ class Models:
     def _run(connection: duckdb.DuckDBPyConnection, node: Any) -> None:
         connection.execute(f"create schema if not exists {node.schema}")
         kind = "view" if node.config.materialized == "view" else "table"
-        connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {node.compiled_code}")
+        query = in_order(node.compiled_code, list(node.columns), node.config.contract.enforced)
+        connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {query}")
 
     def marts(self, connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, list[dict]]:
         """Build, then the rows of these marts, or of all."""

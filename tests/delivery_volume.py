@@ -26,7 +26,7 @@ create macro moment(day) as timestamp '2024-01-01' + to_microseconds(cast(day * 
 create macro sha(kind, number) as md5(kind || number) || left(md5(number || kind), 8);
 
 create macro known_at() as moment(getvariable('days'));
-create macro is_later() as getvariable('days') > {days};
+create macro is_corrected() as getvariable('is_corrected');
 
 create table planned as
 select
@@ -211,17 +211,17 @@ KNOWN = {
             case when closed_at < known_at() then closed_at end as closed_at,
             case when merged_at < known_at() then merge_commit_sha end as merge_commit_sha,
             case when merged_at < known_at() then merge_method end as merge_method,
-            review_count + cast(is_later() and pull_request_number % 5000 = 7 as bigint) as review_count
+            review_count + cast(is_corrected() and pull_request_number % 5000 = 7 as bigint) as review_count
         ) from given.pull_requests where created_at < known_at()
     """,
     "changes": """
         select * replace (
-            authored_at - to_hours(cast(is_later() and commit_sha like '%7777' as bigint)) as authored_at
+            authored_at - to_hours(cast(is_corrected() and commit_sha like '%7777' as bigint)) as authored_at
         ) from given.changes where merged_at < known_at()
     """,
     "deployments": """
         select * replace (
-            finished_at + to_hours(cast(is_later() and deployment_id like '%777' as bigint)) as finished_at
+            finished_at + to_hours(cast(is_corrected() and deployment_id like '%777' as bigint)) as finished_at
         ) from given.deployments where finished_at < known_at()
     """,
     "deployment_changes": """
@@ -230,13 +230,13 @@ KNOWN = {
     """,
     "builds": """
         select * replace (
-            finished_at + to_minutes(cast(is_later() and build_id like '%7777-0' as bigint)) as finished_at
+            finished_at + to_minutes(cast(is_corrected() and build_id like '%7777-0' as bigint)) as finished_at
         ) from given.builds where finished_at < known_at()
     """,
     "incidents": """
         select * replace (
             case when resolved_at < known_at() then resolved_at end as resolved_at,
-            mitigated_at - to_minutes(cast(is_later() and incident_id like '%77' as bigint)) as mitigated_at
+            mitigated_at - to_minutes(cast(is_corrected() and incident_id like '%77' as bigint)) as mitigated_at
         ) from given.incidents where started_at < known_at()
     """,
     "incident_events": "select * from given.incident_events where occurred_at < known_at()",
@@ -272,11 +272,15 @@ class History:
             )
         )
 
-    def load(self, file: Path, days: int = DAYS) -> dict[str, int]:
-        """Bring a build file to what is known after so many days; returns the rows of each table that are new."""
+    def load(self, file: Path, days: int = DAYS, is_corrected: bool = False) -> dict[str, int]:
+        """Bring a build file to what is known after so many days; returns the rows of each table that are new.
+
+        is_corrected: with corrections of old rows all over the history, of one in some thousand.
+        """
         with duckdb.connect(file) as connection:
             create_tables(connection)
         self.connection.execute("set variable days = ?", [days])
+        self.connection.execute("set variable is_corrected = ?", [is_corrected])
         self.connection.execute(f"attach '{file}' as warehouse")
         with transaction(self.connection):
             self.connection.execute(REFERENCE)

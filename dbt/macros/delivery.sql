@@ -5,12 +5,6 @@
 
 {%- set segments = ['commit_to_merge', 'merge_to_build', 'build_to_deploy'] -%}
 {%- set intervals = ['alert_to_acknowledge', 'alert_to_mitigation', 'mitigation_to_resolution'] -%}
-{%- set deployment_counts = [
-    'deployments', 'frequency_deployments', 'deployment_days', 'rollbacks', 'redeploys', 'hotfixes',
-    'unplanned_deployments', 'failed_attempts', 'failed_deployments', 'evidenced_failed_deployments',
-    'recovered_deployments', 'shipping_deployments', 'lines_changed_deployments', 'verified_deployments'
-] -%}
-{%- set incident_counts = ['incidents', 'linked_incidents', 'resolved_incidents'] -%}
 {%- set statistic = var('reported_duration_statistic') -%}
 {%- set reported_frequency = {
     'deployments': 'frequency_deployments', 'deployment_days': 'deployment_days'
@@ -26,214 +20,27 @@
     'change_failure_rate': 'change_failure_rate',
     'recovery': 'recovery_median_hours'
 } -%}
-{%- set build_counts = ['builds', 'successful_builds', 'built_commits', 'flaky_builds'] -%}
 
-with as_of as (
-
-    select
-        {{ local_time('as_of') }} as local_as_of,
-        {{ day_of('as_of') }} as as_of_day
-    from {{ ref('int_as_of') }}
-
-),
-
-starts as (
-
-    select distinct
-        {{ by }},
-        {{ period_start(period, 'day') }} as {{ period }}
-    from {{ ref('int_' ~ by ~ '_days') }}
-
-),
-
-periods as (
-
-    select
-        starts.{{ by }},
-        starts.{{ period }},
-        cast(
-            least({{ period_end(period, 'starts.' ~ period) }} - interval 1 day, as_of.as_of_day) as date
-        ) as last_day,
-        {{ period_end(period, 'starts.' ~ period) }} <= as_of.as_of_day as is_complete,
-        {{ hours_between('cast(' ~ period_end(period, 'starts.' ~ period) ~ ' as timestamp)', 'as_of.local_as_of') }}
-        < {{ failure_window_hours() }} as is_provisional
-    from starts
-    cross join as_of
-
-),
-
-deployments as (
-
-    select
-        {{ by }},
-        {{ period_start(period, 'deployed_on') }} as {{ period }},
-        count(*) filter (where is_success) as deployments,
-        count(*) filter (where is_success and is_counted) as frequency_deployments,
-        count(distinct deployed_on) filter (where is_success and is_counted) as deployment_days,
-        count(*) filter (where is_rollback) as rollbacks,
-        count(*) filter (where is_redeploy) as redeploys,
-        count(*) filter (where is_hotfix) as hotfixes,
-        count(*) filter (where is_unplanned) as unplanned_deployments,
-        count(*) filter (where is_failed_attempt) as failed_attempts,
-        count(*) filter (where is_failed) as failed_deployments,
-        count(*) filter (where is_failed and verdict_attribution <> 'inferred') as evidenced_failed_deployments,
-        count(recovery_hours) as recovered_deployments,
-        {{ distribution('recovery', 'recovery_hours') }},
-        count(*) filter (where changes > 0) as shipping_deployments,
-        {{ percentile(0.5, 'nullif(changes, 0)') }} as changes_per_deployment_median,
-        count(lines_changed) as lines_changed_deployments,
-        {{ percentile(0.5, 'lines_changed') }} as lines_changed_per_deployment_median,
-        count(deploy_to_success_hours) as verified_deployments,
-        {{ percentile(0.5, 'deploy_to_success_hours') }} as deploy_to_success_median_hours
-    from (
-        select
-            *,
-            {% if var('frequency_counts_rollbacks_and_redeploys') -%}
-            true as is_counted
-            {%- else -%}
-            not is_rollback and not is_redeploy as is_counted
-            {%- endif %}
-        from {{ ref('fct_deployments') }}
-    ) as attempts
-    group by all
-
-),
-
-changes as (
+with periods as (
 
     select
         *,
         owner_name as {{ by }},
         first_day as {{ period }}
-    from {{ ref('int_lead_times') }}
+    from {{ ref('int_delivery') }}
     where owner_kind = '{{ by }}' and period = '{{ period }}'
 
 ),
 
-incidents as (
+owned as (
 
     select
-        {{ by }},
-        {{ period_start(period, 'started_on') }} as {{ period }},
-        count(*) as incidents,
-        count(deployment_key) as linked_incidents,
-        {%- for interval in intervals %}
-        count({{ interval }}_hours) as {{ interval }}_incidents,
-        {{ distribution(interval, interval ~ '_hours') }},
-        {%- endfor %}
-        count(alert_to_resolution_hours) as resolved_incidents,
-        {{ distribution('mttr', 'alert_to_resolution_hours') }}
-    from {{ ref('fct_incidents') }}
-    where not is_false_positive and not is_merged
-    group by all
-
-),
-
-builds as (
-
-    select
-        {{ by }},
-        {{ period_start(period, 'built_on') }} as {{ period }},
-        count(*) as builds,
-        count(build_minutes) as successful_builds,
-        {{ percentile(0.5, 'build_minutes') }} as build_median_minutes,
-        {{ percentile(0.9, 'build_minutes') }} as build_p90_minutes,
-        count(*) filter (where is_first_success) as built_commits,
-        count(*) filter (where is_first_success and is_flaky) as flaky_builds
-    {%- if by == 'team' %}
-    -- One repository may be built for several services of a team.
-    from (
-        select distinct team, built_on, build_key, build_minutes, is_first_success, is_flaky
-        from {{ ref('int_builds') }}
-    ) as built
-    {%- else %}
-    from {{ ref('int_builds') }}
-    {%- endif %}
-    group by all
-
-),
-
-experience as (
-
-    select
-        {{ by }},
-        {{ period_start(period, 'day') }} as {{ period }},
-        {{ exact_sum('page_views') }} as lcp_page_views,
-        {{ exact_sum('good_page_views') }} as good_lcp_page_views
-    from {{ ref('web_vitals_daily') }}
-    where metric_name = 'LCP' and route = 'all' and release = 'all' and device_class = 'all'
-    group by all
-
-),
-
-joined as (
-
-    select
-        periods.{{ period }},
-        {% if by == 'service' -%}
+        periods.*
+        {%- if by == 'service' %},
         services.team,
-        services.component_kind,
-        {% endif -%}
-        periods.{{ by }},
-        periods.is_complete,
-        periods.is_provisional,
-        greatest({{ days_between('periods.' ~ period, 'periods.last_day') }} + 1, 0) as calendar_days,
-        {%- for count in deployment_counts %}
-        coalesce(deployments.{{ count }}, 0) as {{ count }},
-        {%- endfor %}
-        deployments.recovery_median_hours,
-        deployments.recovery_p90_hours,
-        deployments.recovery_mean_hours,
-        deployments.changes_per_deployment_median,
-        deployments.lines_changed_per_deployment_median,
-        deployments.deploy_to_success_median_hours,
-        coalesce(changes.changes, 0) as changes,
-        coalesce(changes.lead_time_changes, 0) as lead_time_changes,
-        coalesce(changes.covered_changes, 0) as covered_changes,
-        coalesce(changes.fully_covered_changes, 0) as fully_covered_changes,
-        changes.lead_time_median_hours,
-        changes.lead_time_p90_hours,
-        changes.lead_time_mean_hours,
-        {%- for segment in segments %}
-        coalesce(changes.{{ segment }}_changes, 0) as {{ segment }}_changes,
-        changes.{{ segment }}_median_hours,
-        changes.{{ segment }}_total_hours,
-        {%- endfor %}
-        greatest(
-            {%- for segment in segments %}
-            changes.{{ segment }}_total_hours{{ ',' if not loop.last }}
-            {%- endfor %}
-        ) as slowest_total_hours,
-        {%- for count in incident_counts %}
-        coalesce(incidents.{{ count }}, 0) as {{ count }},
-        {%- endfor %}
-        {%- for interval in intervals %}
-        coalesce(incidents.{{ interval }}_incidents, 0) as {{ interval }}_incidents,
-        incidents.{{ interval }}_median_hours,
-        incidents.{{ interval }}_p90_hours,
-        incidents.{{ interval }}_mean_hours,
-        {%- endfor %}
-        incidents.mttr_mean_hours as mttr_hours,
-        incidents.mttr_median_hours,
-        incidents.mttr_p90_hours,
-        {%- for count in build_counts %}
-        coalesce(builds.{{ count }}, 0) as {{ count }},
-        {%- endfor %}
-        builds.build_median_minutes,
-        builds.build_p90_minutes,
-        coalesce(experience.lcp_page_views, 0) as lcp_page_views,
-        coalesce(experience.good_lcp_page_views, 0) as good_lcp_page_views
+        services.component_kind
+        {%- endif %}
     from periods
-    left join deployments
-        on periods.{{ by }} = deployments.{{ by }} and periods.{{ period }} = deployments.{{ period }}
-    left join changes
-        on periods.{{ by }} = changes.{{ by }} and periods.{{ period }} = changes.{{ period }}
-    left join incidents
-        on periods.{{ by }} = incidents.{{ by }} and periods.{{ period }} = incidents.{{ period }}
-    left join builds
-        on periods.{{ by }} = builds.{{ by }} and periods.{{ period }} = builds.{{ period }}
-    left join experience
-        on periods.{{ by }} = experience.{{ by }} and periods.{{ period }} = experience.{{ period }}
     {%- if by == 'service' %}
     left join {{ ref('dim_services') }} as services
         on
@@ -241,6 +48,7 @@ joined as (
             and periods.last_day >= services.valid_from
             and periods.last_day < services.valid_to
     {%- endif %}
+    where {{ is_touched('periods') }}
 
 ),
 
@@ -339,7 +147,7 @@ figures as (
         lead_time_{{ statistic }}_hours as reported_lead_time_hours,
         {{ ratio(var('reported_failure_numerator'), reported_denominator) }} as reported_change_failure_rate,
         recovery_{{ statistic }}_hours as reported_recovery_hours
-    from joined
+    from owned
 
 )
 {%- if is_judged %},
@@ -441,6 +249,55 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {# Owners and periods of the delivery tables. #}
 {% macro delivery_groupings() -%}
     {{ return([
-        ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'), ('team', 'month')
+        ('service', 'day'), ('service', 'week'), ('service', 'month'), ('service', 'quarter'),
+        ('team', 'month'), ('team', 'quarter')
     ]) }}
+{%- endmacro %}
+
+
+{# Key of a model whose rows are those of delivery tables. #}
+{% macro delivery_keys() -%}
+    {{ return(['owner_kind', 'owner_name', 'period', 'first_day']) }}
+{%- endmacro %}
+
+
+{# Keys of the periods that the days of services and teams lie in. #}
+{% macro periods_of(days) -%}
+    {%- for owner, period in delivery_groupings() -%}
+    select
+        '{{ owner }}' as owner_kind,
+        {{ owner }} as owner_name,
+        '{{ period }}' as period,
+        {{ period_start(period, 'day') }} as first_day
+    from {{ days }}
+    {{ 'union\n' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# The events of a relation, each once for every period, of its service and of its team or of one of them, that it
+   counts in; in an update only for those that are made anew. #}
+{% macro in_each_period(relation, day, owner=none) -%}
+    {%- for kind, period in delivery_groupings() if owner in (none, kind) %}
+    select
+        '{{ kind }}' as owner_kind,
+        events.{{ kind }} as owner_name,
+        '{{ period }}' as period,
+        {{ period_start(period, 'events.' ~ day) }} as first_day,
+        events.*
+    from {{ relation }} as events
+    {%- if is_incremental() %}
+    inner join {{ as_it_stands(config.get('meta').touched) }} as touched
+        on
+            touched.owner_kind = '{{ kind }}'
+            and touched.period = '{{ period }}'
+            and touched.owner_name = events.{{ kind }}
+            and touched.first_day = {{ period_start(period, 'events.' ~ day) }}
+    {%- else %}
+    where events.{{ kind }} is not null
+    {%- endif %}
+    {% if not loop.last -%}
+    union all
+    {%- endif %}
+    {%- endfor %}
 {%- endmacro %}

@@ -68,7 +68,7 @@
     {%- endif -%}
     {%- set query %}
         select
-            scan, event_source, deadline_seconds, slot_minutes, column_name, value, threshold, is_exceeded,
+            scan, event_source, deadline_seconds, slot_minutes, column_name, text_value, threshold, is_exceeded,
             coalesce(max(code) over (partition by scan, column_name), 1) as highest_code
         from {{ codes }}
         order by scan, column_name, code
@@ -101,9 +101,9 @@
             {%- do scan.columns[row.column_name].steps.append(
                 ('> ' if row.is_exceeded else '>= ') ~ 'cast(' ~ (row.threshold | float) ~ ' as double)'
             ) -%}
-        {%- elif row.value is not none -%}
+        {%- elif row.text_value is not none -%}
             {%- do scan.columns[row.column_name].texts.append(
-                dbt.string_literal(dbt.escape_single_quotes(row.value))
+                dbt.string_literal(dbt.escape_single_quotes(row.text_value))
             ) -%}
         {%- endif -%}
     {%- endfor -%}

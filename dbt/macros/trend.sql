@@ -53,14 +53,32 @@
 {%- endmacro %}
 
 
+{# Variance of the mean of k points of a first-order autoregressive series, as a share of that of one point. #}
+{% macro variance_of_mean(k, autocorrelation) -%}
+    {{ return(
+        (
+            (1 + autocorrelation) / (1 - autocorrelation)
+            - 2 * autocorrelation * (1 - autocorrelation ** k) / (k * (1 - autocorrelation) ** 2)
+        ) / k
+    ) }}
+{%- endmacro %}
+
+
+{# By how much the variance of a baseline of k points is multiplied to get that of the difference of its mean and the
+   mean of some later points (own_variance: theirs). Points that follow one another vary less among themselves, and
+   their mean varies more. That the later points resemble the baseline as well is left out, on the safe side. #}
+{% macro prediction_factor(baseline_periods, own_variance, autocorrelation) -%}
+    case {{ baseline_periods }}
+        {%- for k in range(4, 53) %}
+        {%- set of_mean = variance_of_mean(k, autocorrelation) %}
+        when {{ k }} then {{ (own_variance + of_mean) / (k / (k - 1) * (1 - of_mean)) }}
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+
 {# One row for each period, service or team, and metric of a delivery table, with its verdict. #}
 {% macro trends(relation, period, by) %}
-
-{%- set periods = var('trend_baseline_periods') -%}
-{%- if periods < 4 or periods > 52 -%}
-    {{ exceptions.raise_compiler_error('var trend_baseline_periods is ' ~ periods ~ '; it may be 4 to 52') }}
-{%- endif -%}
-{%- set margin = var('trend_practical_margin') -%}
 
 with points as (
 
@@ -76,22 +94,45 @@ with points as (
         {{ each.metric }} as value,
         cast({{ each.numerator or 'null' }} as double) as numerator,
         cast({{ each.n }} as double) as n,
-        {% if each.kind == 'frequency' -%}
-        sqrt({{ each.metric }}) as scaled,
-        0.25 / nullif(calendar_days, 0) as least_variance
-        {%- elif each.kind == 'duration' -%}
-        -- greatest() passes over a value that is not known.
-        case when {{ each.metric }} is not null then ln(greatest({{ each.metric }}, 1 / 60.0)) end as scaled,
-        0 as least_variance
-        {%- else -%}
-        {{ each.metric }} as scaled,
-        null as least_variance
-        {%- endif %}
+        {{ var('trend_practical_margin') }} as practical_margin
     from {{ relation }}
     {% if not loop.last -%}
     union all
     {% endif -%}
     {% endfor %}
+),
+
+{{ judgement(period, by ~ ', metric') }}
+
+{%- endmacro %}
+
+
+{# What follows the CTE `points`: a row for each, with the verdict on its line (by) up to it. A point has is_complete,
+   calendar_days, kind (frequency, rate or duration), is_higher_better, value, numerator, n (exposure of a frequency,
+   cases of a rate, sample of a duration in hours) and practical_margin, a share of the baseline. #}
+{% macro judgement(period, by, autocorrelation=0) %}
+
+{%- set periods = var('trend_baseline_periods') -%}
+{%- if periods < 4 or periods > 52 -%}
+    {{ exceptions.raise_compiler_error('var trend_baseline_periods is ' ~ periods ~ '; it may be 4 to 52') }}
+{%- endif -%}
+{%- if autocorrelation < 0 or autocorrelation >= 0.9 -%}
+    {{ exceptions.raise_compiler_error('autocorrelation ' ~ autocorrelation ~ '; it may be 0 to below 0.9') }}
+{%- endif -%}
+
+scaled_points as (
+
+    select
+        *,
+        case kind
+            when 'frequency' then sqrt(value)
+            -- greatest() passes over a value that is not known.
+            when 'duration' then case when value is not null then ln(greatest(value, 1 / 60.0)) end
+            else value
+        end as scaled,
+        case kind when 'frequency' then 0.25 / nullif(n, 0) when 'duration' then 0 end as least_variance
+    from points
+
 ),
 
 -- The record begins somewhere in the first period, which therefore is no baseline.
@@ -105,8 +146,8 @@ in_sequence as (
         case when row_number() over line > 1 then scaled end as baseline_scaled,
         case when row_number() over line > 1 then numerator end as baseline_numerator,
         case when row_number() over line > 1 then n end as baseline_n
-    from points
-    window line as (partition by {{ by }}, metric order by {{ period }})
+    from scaled_points
+    window line as (partition by {{ by }} order by {{ period }})
 
 ),
 
@@ -119,10 +160,11 @@ baselines as (
         avg(baseline_scaled) over baseline as mean_scaled,
         var_samp(baseline_scaled) over baseline as variance,
         sum(baseline_numerator) over baseline as numerator_total,
-        sum(baseline_n) over baseline as n_total
+        sum(baseline_n) over baseline as n_total,
+        avg(case when baseline_scaled is not null then 1.0 / nullif(baseline_n, 0) end) over baseline as mean_inverse_n
     from in_sequence
     window baseline as (
-        partition by {{ by }}, metric
+        partition by {{ by }}
         order by {{ period }}
         rows between {{ periods + 1 }} preceding and 2 preceding
     )
@@ -146,18 +188,22 @@ spread as (
     select
         *,
         {{ t_quantile('baseline_periods - 1') }} as t,
-        1.0 / nullif(baseline_periods, 0) as of_baseline,
-        greatest(
-            variance, case when kind = 'rate' then share * (1 - share) / nullif(n, 0) else least_variance end
-        ) as variance_now,
+        {{ prediction_factor('baseline_periods', 1, autocorrelation) }} as of_one_more,
+        {{ prediction_factor('baseline_periods', (1 + autocorrelation) / 2, autocorrelation) }} as of_two_more,
+        -- A period of fewer cases than the baseline's varies more, by as much.
+        {%- for suffix, when in [('', 'now'), ('_before', 'before')] %}
         greatest(
             variance,
-            case when kind = 'rate' then share * (1 - share) / nullif(n_before, 0) else least_variance_before end
-        ) as variance_before,
+            variance / nullif(n{{ suffix }} * mean_inverse_n, 0),
+            case
+                when kind = 'rate' then share * (1 - share) / nullif(n{{ suffix }}, 0) else least_variance{{ suffix }}
+            end
+        ) as variance_{{ when }},
+        {%- endfor %}
         case kind
-            when 'frequency' then centre * {{ (1 + margin) ** 0.5 - 1 }}
-            when 'duration' then ln({{ 1 + margin }})
-            else greatest({{ margin }} * centre, {{ var('trend_practical_margin_of_rates') }})
+            when 'frequency' then centre * (sqrt(1 + practical_margin) - 1)
+            when 'duration' then ln(1 + practical_margin)
+            else greatest(practical_margin * centre, {{ var('trend_practical_margin_of_rates') }})
         end as margin
     from centred
 
@@ -167,12 +213,12 @@ limits as (
 
     select
         *,
-        centre - t * sqrt(variance_now * (1 + of_baseline)) as low,
-        centre + t * sqrt(variance_now * (1 + of_baseline)) as high,
-        centre - t * sqrt(variance_before * (1 + of_baseline)) as low_before,
-        centre + t * sqrt(variance_before * (1 + of_baseline)) as high_before,
+        centre - t * sqrt(variance_now * of_one_more) as low,
+        centre + t * sqrt(variance_now * of_one_more) as high,
+        centre - t * sqrt(variance_before * of_one_more) as low_before,
+        centre + t * sqrt(variance_before * of_one_more) as high_before,
         abs((scaled + scaled_before) / 2 - centre)
-        + t * sqrt((variance_now + variance_before) / 2 * (0.5 + of_baseline)) as largest_change
+        + t * sqrt((variance_now + variance_before) / 2 * of_two_more) as largest_change
     from spread
 
 )
@@ -180,7 +226,6 @@ limits as (
 select
     {{ by }},
     {{ period }},
-    metric,
     value,
     numerator,
     n,

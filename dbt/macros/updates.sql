@@ -5,9 +5,13 @@
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
    the var definition_version, their checksum), nothing was removed from raw since, and the services, journeys and SLOs
-   of the reference data are the same. #}
+   of the reference data are the same. The lead time of a pull request is that of all its changes, on whatever days they
+   shipped, so that it has no updates. #}
 {% macro continues_last_build() %}
-    {% if target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version') %}
+    {% if
+        target.type != 'duckdb' or flags.FULL_REFRESH or not var('definition_version')
+        or var('lead_time_unit') == 'pull_request'
+    %}
         {{ return(false) }}
     {% endif %}
     {% if not table_exists('meta', 'seen_batches') %}
@@ -46,9 +50,9 @@
             create or replace table meta.seen_{{ table }} as select * from reference.{{ table }};
         {% endfor %}
         create or replace table meta.seen_as_of as select as_of from {{ as_it_stands("int_as_of") }};
-        create or replace table meta.seen_deployments as {{ watched_deployments() }};
-        create or replace table meta.seen_bulk_imports as {{ watched_bulk_imports() }};
-        create or replace table meta.seen_review_groups as {{ watched_review_groups() }};
+        {%- for name, rows in watched_rows().items() %}
+        create or replace table meta.seen_{{ name }} as select {{ rows.columns | join(', ') }} from {{ rows.relation }};
+        {%- endfor %}
     {% endif %}
 {% endmacro %}
 
@@ -61,25 +65,72 @@
     {{ return(run_query(query).rows[0][0] > 0) }}
 {% endmacro %}
 
-{# All that changes and pull requests take from a deployment; its place in the sequence may move without effect. #}
-{% macro watched_deployments() %}
-    select deployment_key, service, deployed_on, finished_at, commit_sha, is_first_on_record
-    from {{ as_it_stands('int_deployments') }}
-    where is_success
+{# What an update compares with the last build: of small models all that others take from them. A deployment's place in
+   the sequence may move without effect. #}
+{% macro watched_rows() %}
+    {{ return({
+        'deployments': {
+            'columns': ['deployment_key', 'service', 'deployed_on', 'finished_at', 'commit_sha', 'is_first_on_record'],
+            'relation': '(select * from ' ~ as_it_stands('int_deployments') ~ ' where is_success) as deployments'
+        },
+        'bulk_imports': {
+            'columns': ['deployment_key'],
+            'relation':
+                '(select * from ' ~ as_it_stands('int_deployment_contents') ~ ' where is_bulk_import) as bulk_imports'
+        },
+        'observable_successes': {
+            'columns': ['deployment_key', 'observable_success_at'],
+            'relation': as_it_stands('int_observable_successes')
+        },
+        'review_groups': {
+            'columns': ['source', 'repository', 'created_quarter', 'is_large'],
+            'relation': as_it_stands('int_review_groups')
+        },
+        'event_days': {
+            'columns': ['model', 'service', 'team', 'day', 'checksum'],
+            'relation': '(' ~ event_days() ~ ') as event_days'
+        }
+    }) }}
 {% endmacro %}
 
-{% macro watched_bulk_imports() %}
-    select deployment_key from {{ as_it_stands('int_deployment_contents') }} where is_bulk_import
+{% macro changed_since_last_build(name) -%}
+    {%- set rows = watched_rows()[name] -%}
+    {{ differences(rows.columns, rows.relation, 'meta.seen_' ~ name) }}
+{%- endmacro %}
+
+{# What delivery tables count besides changes. #}
+{% macro counted_events() %}
+    {{ return({
+        'fct_deployments': 'deployed_on',
+        'fct_incidents': 'started_on',
+        'int_builds': 'built_on',
+        'web_vitals_daily': 'day'
+    }) }}
 {% endmacro %}
 
-{% macro watched_review_groups() %}
-    select * from {{ as_it_stands('int_review_groups') }}
-{% endmacro %}
+{# A checksum of each day's events, in any order: to keep the events for comparison would cost as much as to count them. #}
+{% macro event_days() -%}
+    {%- for model, day in counted_events().items() -%}
+    select '{{ model }}' as model, service, team, {{ day }} as day, sum(hash(events)) as checksum
+    from {{ as_it_stands(model) }} as events
+    group by service, team, {{ day }}
+    {{ 'union all ' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
 
 
-{# Rows of one query that are not in the other, either way round. #}
-{% macro differences(one, other) -%}
-    ({{ one }} except {{ other }}) union all ({{ other }} except {{ one }})
+{# Rows with these columns that only one of two relations has; neither has a row twice. #}
+{% macro differences(columns, one, other) -%}
+    (
+        select {{ columns | join(', ') }}
+        from (
+            select {{ columns | join(', ') }} from {{ one }}
+            union all
+            select {{ columns | join(', ') }} from {{ other }}
+        ) as both_sides
+        group by {{ columns | join(', ') }}
+        having count(*) = 1
+    )
 {%- endmacro %}
 
 
@@ -145,21 +196,21 @@
 {%- endmacro %}
 
 {# The condition that such a model looks at a row: in an update only at the touched ones. #}
-{% macro is_touched(rows) -%}
-    {%- if is_incremental() -%}
-        {{ exists_in_touched(rows) }}
+{% macro is_touched(rows=none) -%}
+    {%- if config.get('materialized') == 'incremental' and is_incremental() -%}
+        {{ is_among_touched(rows) }}
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
 
-{% macro exists_in_touched(rows) -%}
-    exists (
-        select 1 from {{ as_it_stands(config.get('meta').touched) }} as touched
-        where
-            {% for key, touched_key in config.get('meta').touched_keys.items() -%}
-            touched.{{ touched_key }} = {{ rows }}.{{ key }}{{ ' and ' if not loop.last }}
-            {%- endfor %}
+{# Not a correlated subquery, which DuckDB would run over all rows before the join that finds few of them. #}
+{% macro is_among_touched(rows) -%}
+    {%- set keys = config.get('meta').touched_keys -%}
+    (
+        {%- for key in keys %}{{ rows ~ '.' if rows }}{{ key }}{{ ', ' if not loop.last }}{% endfor -%}
+    ) in (
+        select {{ keys.values() | join(', ') }} from {{ as_it_stands(config.get('meta').touched) }}
     )
 {%- endmacro %}
 
@@ -168,7 +219,7 @@
 {% macro get_incremental_touched_sql(arguments) %}
     {% set columns = arguments.dest_columns | map(attribute='quoted') | join(', ') %}
     delete from {{ arguments.target_relation }} as stored
-    where {{ exists_in_touched('stored') }};
+    where {{ is_among_touched('stored') }};
     insert into {{ arguments.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arguments.temp_relation }}
 {% endmacro %}

@@ -31,6 +31,8 @@ MARTS = {
     "team_delivery_monthly",
     "monthly_trends",
     "dora_bands",
+    "scorecard_monthly",
+    "scorecard_quarterly",
     "slo_attainment_daily",
     "slo_status",
     "oncall_weekly",

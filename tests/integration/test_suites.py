@@ -288,6 +288,50 @@ DAMAGE = {
         "monthly_trends",
         "a_trade_is_an_improvement_beside_a_worse_pair",
     ),
+    "delete from marts.scorecard_monthly where kpi = 'mttr'": (
+        "scorecard_monthly",
+        "every_kpi_of_the_reference_data_is_here",
+    ),
+    "update marts.scorecard_monthly set value = value + 1 where kpi = 'deployment_frequency'": (
+        "scorecard_monthly",
+        "a_value_is_its_numerator_over_its_denominator",
+    ),
+    "update marts.scorecard_monthly set value = value + 1 where kpi = 'lead_time'": (
+        "scorecard_monthly",
+        "values_are_those_of_team_delivery_monthly",
+    ),
+    "update marts.scorecard_monthly set baseline_mean = 1 where verdict = 'baselining' and kpi = 'good_lcp'": (
+        "scorecard_monthly",
+        "a_verdict_follows_from_the_limits",
+    ),
+    "update marts.scorecard_monthly set pair_verdict = 'worsening' where kpi = 'flaky_builds'": (
+        "scorecard_monthly",
+        "a_trade_has_a_worse_pair",
+    ),
+    "update marts.scorecard_monthly set next_milestone = 7 where target is not null": (
+        "scorecard_monthly",
+        "a_milestone_lies_between_baseline_and_target",
+    ),
+    "update marts.scorecard_monthly set layer = 'people' where kpi = 'actions_on_time'": (
+        "scorecard_monthly",
+        "expect_layer_to_be_in_set",
+    ),
+    "delete from marts.scorecard_quarterly where kpi = 'incident_reviews'": (
+        "scorecard_quarterly",
+        "every_kpi_of_the_reference_data_is_here",
+    ),
+    "update marts.scorecard_quarterly set numerator = numerator + 1 where measure = 'deployments_per_day'": (
+        "scorecard_quarterly",
+        "sums_are_those_of_the_months",
+    ),
+    "update marts.scorecard_quarterly set denominator = denominator + 1 where kpi = 'good_lcp'": (
+        "scorecard_quarterly",
+        "a_value_is_its_numerator_over_its_denominator",
+    ),
+    "update marts.scorecard_quarterly set verdict = 'trade' where verdict = 'baselining'": (
+        "scorecard_quarterly",
+        "a_verdict_is_that_of_the_last_month",
+    ),
     "update marts.dora_bands set lowest = highest where highest is not null": ("dora_bands", "a_band_has_an_end"),
     "delete from marts.dora_bands where report_year = 2018": (
         "dora_bands",

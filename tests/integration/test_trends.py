@@ -206,7 +206,9 @@ def reference(months: list[dict], metric: str) -> list[str | None]:
             centre = fmean(values)
             least = [0.25 / each["calendar_days"] if kind == "frequency" else 0 for each in judged]
             margin = log(1 + MARGIN) if kind == "duration" else centre * (sqrt(1 + MARGIN) - 1)
-        noise = [max(variance(values), each) for each in least]
+        inverse = fmean(1 / each[n] for each in baseline)
+        scales = [max(1 / each[n] / inverse, 1) for each in judged]
+        noise = [max(variance(values) * scale, each) for scale, each in zip(scales, least, strict=True)]
         changes = [scaled(each) - centre for each in judged]
         reaches = [quantile * sqrt(each * (1 + 1 / len(values))) for each in noise]
         if abs(fmean(changes)) + quantile * sqrt(fmean(noise) * (1 / 2 + 1 / len(values))) <= margin:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from dbt_models import models
 from pydantic import ValidationError
 
 from dagster_project.contracts import CORRECTIONS, JOURNEYS, RAW_TABLES, SERVICES, TABLES, TEAMS
@@ -663,3 +664,93 @@ def test_jobs_wait_for_hours_in_the_stuck_queue_alone(raw):
     assert late.pop((truth.queue, True)) == 1
     usual = [rate for (_, during), rate in late.items() if not during]
     assert 0 < max(usual) < 0.05
+
+
+@pytest.fixture(scope="module")
+def judged(demo):
+    """The marts that tell which deployments of the default organisation did harm, and where."""
+    folder, connection, _ = demo
+    load_reference(connection, folder / "seeds")
+    models().build(connection, "fct_degradations", "degradation_contributions", "fct_deployment_failures")
+    return connection
+
+
+# Truths that the measurement of a deployment's effect has to find, by what it hurts.
+HARM = {
+    "bad_release": {"bounced_sessions", "error_sessions", "poor_lcp_page_loads", "not_good_lcp_page_loads"},
+    "broken_step": {"incomplete_journeys"},
+    "server_errors": {"failed_requests"},
+    "crash_loop": {"process_restarts"},
+}
+
+
+def verdicts(judged, truth) -> dict[str, set[str]]:
+    """Verdict → indicators of the deployment that a truth is about."""
+    found = defaultdict(set)
+    for verdict, indicator in judged.execute(
+        "select verdict, indicator from marts.fct_degradations where service = ? and finished_at = ?",
+        [truth.service, truth.begins],
+    ).fetchall():
+        found[verdict].add(indicator)
+    return found
+
+
+def test_every_planted_degradation_is_found_and_no_other_deployment_is_flagged(judged):
+    flagged = judged.sql("""
+        select distinct service, finished_at from marts.fct_degradations
+        where verdict in ('degraded', 'still_degraded', 'suspected', 'telemetry_lost')
+    """).fetchall()
+    truths = {name: truth for name, truth in PLANTED.items() if truth.verdict}
+    assert set(flagged) == {(truth.service, truth.begins) for truth in truths.values()}
+    for name, truth in truths.items():
+        assert verdicts(judged, truth)[truth.verdict], name
+    assert {name for name, truth in truths.items() if truth.verdict == "degraded"} == set(HARM)
+    for name, indicators in HARM.items():
+        assert verdicts(judged, truths[name])["degraded"] == indicators, name
+
+
+def test_a_white_screen_lost_its_telemetry_by_every_indicator_that_had_enough_before(judged):
+    found = verdicts(judged, PLANTED["white_screen"])
+    assert found["telemetry_lost"] >= {"bounced_sessions", "error_sessions", "not_good_lcp_page_loads"}
+    assert found.keys() == {"telemetry_lost", "insufficient_data"}
+
+
+def test_the_healthy_release_blames_the_bad_one_until_its_hotfix_and_is_no_failure(judged):
+    healthy = PLANTED["healthy_release"]
+    assert verdicts(judged, healthy)["still_degraded"] == HARM["bad_release"]
+    assert not verdicts(judged, healthy)["degraded"]
+    blamed = judged.execute(
+        """
+        select distinct first.finished_at
+        from marts.fct_degradations as later
+        inner join marts.fct_degradations as first on later.first_degraded_deployment_key = first.deployment_key
+        where later.service = ? and later.finished_at = ? and later.verdict = 'still_degraded'
+        """,
+        [healthy.service, healthy.begins],
+    ).fetchall()
+    assert blamed == [(BAD_RELEASE.begins,)]
+    failures = judged.sql("""
+        select service, failed_at, recovered_at from marts.fct_deployment_failures
+        where cause = 'degradation' and attribution = 'inferred'
+    """).fetchall()
+    assert set(failures) == {(PLANTED[name].service, PLANTED[name].begins, PLANTED[name].ends) for name in HARM}
+
+
+def test_a_degradation_leads_to_its_route_its_component_and_its_step(judged):
+    def largest(name: str, indicator: str, dimension: str) -> str:
+        truth = PLANTED[name]
+        (found,) = judged.execute(
+            """
+            select dimension_value from marts.degradation_contributions
+            inner join marts.fct_degradations using (deployment_key, indicator)
+            where fct_degradations.service = ? and finished_at = ? and indicator = ? and dimension = ?
+                and contribution_rank = 1 and contribution > 0.5 * change_rate
+            """,
+            [truth.service, truth.begins, indicator, dimension],
+        ).fetchone()
+        return found
+
+    for indicator in HARM["bad_release"]:
+        assert largest("bad_release", indicator, "route") == BAD_RELEASE.route, indicator
+    assert largest("bad_release", "error_sessions", "component") == BAD_RELEASE.component
+    assert largest("broken_step", "incomplete_journeys", "step") == f"checkout/{PLANTED['broken_step'].step}"

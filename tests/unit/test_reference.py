@@ -3,6 +3,7 @@
 import pytest
 from running import SERVICES, TEAMS
 
+from dagster_project.contracts import KPIS
 from dagster_project.errors import ConfigurationError
 from dagster_project.reference import load_reference
 
@@ -129,4 +130,63 @@ def test_a_wrong_rotation_is_named(connection, settings, rotations, says):
     write(settings)
     header = "rotation,team,services,time_zone,business_start,shift_hours\n"
     (settings.reference_dir / "rotations.csv").write_text(header + rotations, encoding="utf-8")
+    assert says in refusal(connection, settings)
+
+
+KPI = "{},reliability,{},hours,lower,lead,{},examine,true,false,0.1,{},{},{}\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (KPI.format("a", "velocity", "", "", "", ""), "kpis.csv line 2: measure: not one of deployments_per_day"),
+        (KPI.format("a", "mttr_hours", "b", "", "", ""), "kpis.csv line 2: pair 'b' is no KPI of this file"),
+        (KPI.format("a", "mttr_hours", "a", "", "", ""), "kpis.csv line 2: a KPI is no pair of itself"),
+        (
+            KPI.format("a", "mttr_hours", "", "5", "", "2026-02-01")
+            + KPI.format("a", "mttr_hours", "", "4", "2026-01-01", ""),
+            "kpis.csv line 3: 'a' has two definitions at once, see line 2",
+        ),
+        (
+            KPI.format("a", "mttr_hours", "", "", "", "").replace("examine", "promotion"),
+            "kpis.csv line 2: a KPI informs no decision about pay, promotion, dismissal or rank",
+        ),
+    ],
+)
+def test_a_wrong_kpi_is_named(connection, settings, rows, says):
+    header = ",".join(column.name for column in KPIS.columns)
+    (settings.reference_dir / "kpis.csv").write_text(f"{header}\n{rows}", encoding="utf-8")
+    assert says in refusal(connection, settings)
+
+
+def test_a_kpi_may_change_its_target_and_the_shipped_ones_hold(connection, settings):
+    assert 8 <= load_reference(connection, settings.reference_dir)["kpis"] <= 12
+    header = ",".join(column.name for column in KPIS.columns)
+    rows = KPI.format("a", "mttr_hours", "", "5", "", "2026-01-01") + KPI.format(
+        "a", "mttr_hours", "", "4", "2026-01-01", ""
+    )
+    (settings.reference_dir / "kpis.csv").write_text(f"{header}\n{rows}", encoding="utf-8")
+    assert load_reference(connection, settings.reference_dir)["kpis"] == 2
+
+
+@pytest.mark.parametrize(
+    ("indicators", "says"),
+    [
+        ("error_sessions,wep,0.01,\n", "degradation_indicators.csv line 2: service 'wep' is not in services.csv"),
+        ("errors,,0.01,\n", "degradation_indicators.csv line 2: indicator: not one of"),
+        ("slow_requests,web,0.001,\n", "degradation_indicators.csv line 2: slow_requests needs objective_ms"),
+        (
+            "error_sessions,web,0.01,\nerror_sessions,,0.01,\nerror_sessions,web,0.02,\n",
+            "line 4: error_sessions of web stands in line 2 as well",
+        ),
+        (
+            "error_sessions,,0.01,\nerror_sessions,,0.02,\n",
+            "line 3: error_sessions of all services stands in line 2 as well",
+        ),
+    ],
+)
+def test_a_wrong_indicator_is_named(connection, settings, indicators, says):
+    write(settings)
+    header = "indicator,service,least_rise,objective_ms\n"
+    (settings.reference_dir / "degradation_indicators.csv").write_text(header + indicators, encoding="utf-8")
     assert says in refusal(connection, settings)

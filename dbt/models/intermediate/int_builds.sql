@@ -1,3 +1,5 @@
+{{ touched_rows('int_touched_heads', ['commit_sha']) }}
+
 with ended as (
 
     select
@@ -12,11 +14,14 @@ with ended as (
             partition by source, repository, service, workflow, commit_sha
         ) as has_failure
     from {{ ref('stg_builds') }}
-    where status in ('success', 'failure') and finished_at is not null
+    where
+        status in ('success', 'failure')
+        and finished_at is not null
+        and {{ is_touched() }}
 
 ),
 
--- A build of a whole repository is one of each of its services.
+-- A build of a whole repository is one of each of its services, and without any one of none.
 builds as (
 
     select
@@ -29,7 +34,7 @@ builds as (
         ended.*,
         services.service as built_service
     from ended
-    inner join {{ ref('dim_services') }} as services
+    left join {{ ref('dim_services') }} as services
         on
             ended.repository = services.repository
             and ended.built_on >= services.valid_from
@@ -40,6 +45,7 @@ builds as (
 
 select
     builds.build_key,
+    builds.commit_sha,
     builds.built_service as service,
     services.team,
     builds.built_on,

@@ -1,44 +1,52 @@
--- The default branch's first-parent line: a commit on it contains whatever was merged at its place or before.
-with on_line as (
+{{ touched_rows('int_touched_days', ['service', 'deployed_on']) }}
+
+with changes as (
+
+    select * from {{ ref('int_changes') }}
+    where {{ is_touched() }}
+
+),
+
+{% if is_incremental() -%}
+-- Of all builds only those can count whose head lies between a merge and the commit that it was deployed with.
+spans as (
 
     select
         source,
         repository,
-        commit_sha,
-        mainline_position
-    from {{ ref('stg_changes') }}
-    where merge_commit_sha = commit_sha and mainline_position is not null
+        min(mainline_position) as first_position,
+        max(deployed_position) as last_position
+    from changes
+    group by service, deployed_on, source, repository
 
 ),
 
-successful_builds as (
-
-    select
-        -- Empty for a workflow that builds for every service of the repository.
-        coalesce(service, '') as built_service,
-        commit_sha,
-        started_at,
-        finished_at
-    from {{ ref('stg_builds') }}
-    where status = 'success' and finished_at is not null
-
-),
-
+{% endif -%}
 line_builds as (
 
     select
-        on_line.source,
-        on_line.repository,
+        builds.source,
+        builds.repository,
         builds.built_service,
-        on_line.mainline_position,
+        builds.mainline_position,
         builds.started_at,
         builds.finished_at,
         row_number() over (
-            partition by on_line.source, on_line.repository, builds.built_service
-            order by builds.finished_at, on_line.mainline_position, builds.started_at
+            partition by builds.source, builds.repository, builds.built_service
+            order by builds.finished_at, builds.mainline_position, builds.started_at
         ) as finish_sequence
-    from successful_builds as builds
-    inner join on_line on builds.commit_sha = on_line.commit_sha
+    from {{ ref('int_successful_builds') }} as builds
+    where builds.mainline_position is not null
+    {%- if is_incremental() %}
+        and exists (
+            select 1 from spans
+            where
+                builds.source = spans.source
+                and builds.repository is not distinct from spans.repository
+                and builds.mainline_position >= spans.first_position
+                and builds.mainline_position <= spans.last_position
+        )
+    {%- endif %}
 
 ),
 
@@ -52,7 +60,7 @@ lines as (
 
 ),
 
-changes as (
+placed as (
 
     select
         changes.service,
@@ -61,20 +69,16 @@ changes as (
         changes.repository,
         lines.built_service,
         changes.mainline_position,
+        changes.deployed_position,
         changes.merged_at,
-        changes.deployed_at,
-        on_line.mainline_position as deployed_position
-    from {{ ref('int_changes') }} as changes
-    inner join on_line
-        on
-            changes.source = on_line.source
-            and changes.deployed_commit_sha = on_line.commit_sha
+        changes.deployed_at
+    from changes
     inner join lines
         on
             changes.source = lines.source
             and changes.repository is not distinct from lines.repository
             and lines.built_service in ('', changes.service)
-    where changes.mainline_position is not null
+    where changes.mainline_position is not null and changes.deployed_position is not null
 
 ),
 
@@ -94,7 +98,7 @@ places as (
         built_service,
         mainline_position,
         cast(null as bigint) as finish_sequence
-    from changes
+    from placed
 
 ),
 
@@ -116,17 +120,17 @@ first_builds as (
 tried as (
 
     select
-        changes.*,
+        placed.*,
         builds.finished_at,
-        builds.mainline_position <= changes.deployed_position
-        and builds.started_at >= changes.merged_at as is_on_the_way
-    from changes
+        builds.mainline_position <= placed.deployed_position
+        and builds.started_at >= placed.merged_at as is_on_the_way
+    from placed
     inner join first_builds
         on
-            changes.source = first_builds.source
-            and changes.repository is not distinct from first_builds.repository
-            and changes.built_service = first_builds.built_service
-            and changes.mainline_position = first_builds.mainline_position
+            placed.source = first_builds.source
+            and placed.repository is not distinct from first_builds.repository
+            and placed.built_service = first_builds.built_service
+            and placed.mainline_position = first_builds.mainline_position
     inner join line_builds as builds
         on
             first_builds.source = builds.source
@@ -134,7 +138,7 @@ tried as (
             and first_builds.built_service = builds.built_service
             and first_builds.finish_sequence = builds.finish_sequence
     -- Where the first to end came too late, so did the others.
-    where changes.deployed_at >= builds.finished_at
+    where placed.deployed_at >= builds.finished_at
 
 ),
 
@@ -171,7 +175,7 @@ line_results as (
 unplaced as (
 
     select changes.*
-    from {{ ref('int_changes') }} as changes
+    from changes
     left join line_results
         on
             changes.service = line_results.service
@@ -209,7 +213,7 @@ results as (
         heads.commit_sha,
         builds.finished_at as built_at
     from heads
-    inner join successful_builds as builds
+    inner join {{ ref('int_successful_builds') }} as builds
         on
             heads.head_sha = builds.commit_sha
             and builds.built_service in ('', heads.service)
@@ -219,8 +223,13 @@ results as (
 )
 
 select
-    service,
-    commit_sha,
-    min(built_at) as built_at
+    changes.service,
+    changes.deployed_on,
+    changes.commit_sha,
+    min(results.built_at) as built_at
 from results
-group by service, commit_sha
+inner join changes
+    on
+        results.service = changes.service
+        and results.commit_sha = changes.commit_sha
+group by changes.service, changes.deployed_on, changes.commit_sha

@@ -1,8 +1,21 @@
 {{ touched_rows('int_touched_days', ['service', 'deployed_on']) }}
 
-with changes as (
+with shipped as (
+
+    select * from {{ ref('int_shipped_commits') }}
+    where {{ is_touched() }}
+
+),
+
+changes as (
 
     select
+        shipped.service,
+        shipped.deployment_key,
+        shipped.deployed_at,
+        shipped.deployed_on,
+        shipped.deployed_commit_sha,
+        deployed.mainline_position as deployed_position,
         changes.source,
         changes.commit_sha,
         changes.repository,
@@ -25,54 +38,59 @@ with changes as (
             and (pull_requests.merge_method = 'squash' or changes.authored_at = changes.committed_at),
             false
         ) as is_squash
-    from {{ ref('stg_changes') }} as changes
+    from shipped
+    inner join {{ ref('stg_changes') }} as changes
+        on
+            shipped.source = changes.source
+            and shipped.commit_sha = changes.commit_sha
     left join {{ ref('stg_pull_requests') }} as pull_requests
         on
             changes.source = pull_requests.source
             and changes.repository = pull_requests.repository
             and changes.pull_request_number = pull_requests.pull_request_number
+    left join {{ ref('stg_changes') }} as deployed
+        on
+            shipped.source = deployed.source
+            and shipped.deployed_commit_sha = deployed.commit_sha
+            and deployed.merge_commit_sha = deployed.commit_sha
     where not changes.is_merge
 
 )
 
 select
-    shipped.service,
-    shipped.deployment_key,
-    shipped.deployed_at,
-    shipped.deployed_on,
-    shipped.deployed_commit_sha,
-    changes.source,
-    changes.commit_sha,
-    changes.repository,
-    changes.pull_request_number,
-    changes.change_type,
-    changes.is_revert,
-    changes.reverts_commit_sha,
-    changes.lines_changed,
-    changes.authored_at,
-    changes.merged_at,
-    changes.merge_commit_sha,
-    changes.mainline_position,
+    service,
+    deployment_key,
+    deployed_at,
+    deployed_on,
+    deployed_commit_sha,
+    deployed_position,
+    source,
+    commit_sha,
+    repository,
+    pull_request_number,
+    change_type,
+    is_revert,
+    reverts_commit_sha,
+    lines_changed,
+    authored_at,
+    merged_at,
+    merge_commit_sha,
+    mainline_position,
     {% if var('lead_time_start') == 'opened' -%}
     'opened' as start_basis,
-    changes.opened_at as started_at
+    opened_at as started_at
     {%- elif var('lead_time_start') == 'merged' -%}
     'merged' as start_basis,
-    changes.merged_at as started_at
+    merged_at as started_at
     {%- else -%}
     case
-        when changes.is_squash and changes.first_commit_at is not null then 'pull_request'
-        when changes.is_squash then 'squash_only'
+        when is_squash and first_commit_at is not null then 'pull_request'
+        when is_squash then 'squash_only'
         else 'commit'
     end as start_basis,
     case
-        when changes.is_squash then least(changes.first_commit_at, changes.authored_at)
-        else changes.authored_at
+        when is_squash then least(first_commit_at, authored_at)
+        else authored_at
     end as started_at
     {%- endif %}
-from {{ ref('int_shipped_commits') }} as shipped
-inner join changes
-    on
-        shipped.source = changes.source
-        and shipped.commit_sha = changes.commit_sha
-where {{ is_touched('shipped') }}
+from changes

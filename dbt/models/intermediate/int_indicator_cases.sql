@@ -34,6 +34,24 @@ process_hours as (
     from {{ ref('stg_process_samples') }}
     group by source, service, process_id, date_trunc('hour', occurred_at)
 
+),
+
+-- Each journey of a session at the last step that it reached.
+journeys as (
+
+    select
+        journey,
+        source,
+        service,
+        session_id,
+        started_at,
+        started_on,
+        weight,
+        max(position) as position,
+        max_by(is_completed, position) as is_completed
+    from {{ ref('int_journey_steps') }}
+    group by journey, source, service, session_id, started_at, started_on, weight
+
 )
 
 {% for indicator, (cases, bad_cases) in of_sessions.items() -%}
@@ -47,6 +65,7 @@ select
     release,
     country,
     cast(null as {{ dbt.type_string() }}) as component,
+    cast(null as {{ dbt.type_string() }}) as step,
     source,
     session_id,
     weight,
@@ -56,6 +75,36 @@ from {{ ref('int_sessions') }}
 where is_closed
 union all
 {% endfor -%}
+-- A journey began on the route that the session entered at: where it ended is an outcome, and no stratum.
+select
+    'incomplete_journeys' as indicator,
+    journeys.service,
+    journeys.started_on as day,
+    journeys.started_at as occurred_at,
+    sessions.device_class,
+    sessions.entry_route as route,
+    sessions.release,
+    sessions.country,
+    cast(null as {{ dbt.type_string() }}) as component,
+    journeys.journey || '/' || steps.step as step,
+    journeys.source,
+    journeys.session_id,
+    journeys.weight,
+    1 as cases,
+    case when journeys.is_completed then 0 else 1 end as bad_cases
+from journeys
+inner join {{ ref('int_sessions') }} as sessions
+    on
+        journeys.source = sessions.source
+        and journeys.service = sessions.service
+        and journeys.session_id = sessions.session_id
+        and journeys.started_at = sessions.started_at
+        and sessions.is_closed
+inner join {{ ref('stg_journeys') }} as steps
+    on
+        journeys.journey = steps.journey
+        and journeys.position = steps.position
+union all
 select
     case when event_type = 'payment' then 'failed_payments' else 'failed_accessibility_checks' end as indicator,
     service,
@@ -66,6 +115,7 @@ select
     release,
     country,
     component,
+    cast(null as {{ dbt.type_string() }}) as step,
     source,
     session_id,
     weight,
@@ -84,6 +134,7 @@ select
     release,
     cast(null as {{ dbt.type_string() }}) as country,
     cast(null as {{ dbt.type_string() }}) as component,
+    cast(null as {{ dbt.type_string() }}) as step,
     source,
     session_id,
     1000000 as weight,
@@ -101,6 +152,7 @@ select
     release,
     cast(null as {{ dbt.type_string() }}) as country,
     cast(null as {{ dbt.type_string() }}) as component,
+    cast(null as {{ dbt.type_string() }}) as step,
     source,
     session_id,
     1000000 as weight,
@@ -120,6 +172,7 @@ select
     cast(null as {{ dbt.type_string() }}) as release,
     cast(null as {{ dbt.type_string() }}) as country,
     cast(null as {{ dbt.type_string() }}) as component,
+    cast(null as {{ dbt.type_string() }}) as step,
     source,
     null as session_id,
     1000000 as weight,

@@ -1,8 +1,7 @@
+{%- set keys = delivery_keys() -%}
 {%- set segments = ['commit_to_merge', 'merge_to_build', 'build_to_deploy'] -%}
 
-{{ config(materialized='table') if var('lead_time_unit') == 'pull_request' else touched_rows(
-    'int_touched_periods', ['owner_kind', 'owner_name', 'period', 'first_day']
-) }}
+{{ touched_rows('int_touched_periods', keys) }}
 
 {%- if var('lead_time_unit') == 'pull_request' %}
 -- A pull request ships with the last of its commits, and starts with the first of them.
@@ -50,20 +49,12 @@ changes as (
     where pull_request_number is null
 
 ),
+each_change as (
+    {{ in_each_period('changes', 'deployed_on') }}
+),
 {%- else %}
-with changes as (
-
-    select
-        service,
-        team,
-        deployed_on,
-        start_basis,
-        lead_time_hours,
-        commit_to_merge_hours,
-        merge_to_build_hours,
-        build_to_deploy_hours
-    from {{ ref('fct_changes') }}
-
+with each_change as (
+    {{ in_each_period(ref('fct_changes'), 'deployed_on') }}
 ),
 {%- endif %}
 
@@ -72,16 +63,13 @@ covered as (
     select
         *,
         commit_to_merge_hours + merge_to_build_hours + build_to_deploy_hours is not null as is_fully_covered
-    from changes
+    from each_change
 
 )
 
-{% for owner, period in delivery_groupings() -%}
 select
-    '{{ owner }}' as owner_kind,
-    {{ owner }} as owner_name,
-    '{{ period }}' as period,
-    {{ period_start(period, 'deployed_on') }} as first_day,
+    {{ keys | join(',
+    ') }},
     count(*) as changes,
     count(lead_time_hours) as lead_time_changes,
     count(lead_time_hours) filter (where start_basis <> 'squash_only') as covered_changes,
@@ -95,19 +83,4 @@ select
     {%- endfor %}
     count(*) filter (where is_fully_covered) as fully_covered_changes
 from covered
-where {{ owner }} is not null
-{%- if is_incremental() %}
-    and exists (
-        select 1 from {{ as_it_stands('int_touched_periods') }} as touched
-        where
-            touched.owner_kind = '{{ owner }}'
-            and touched.period = '{{ period }}'
-            and touched.owner_name = covered.{{ owner }}
-            and touched.first_day = {{ period_start(period, 'covered.deployed_on') }}
-    )
-{%- endif %}
-group by owner_name, first_day
-{%- if not loop.last %}
-union all
-{% endif %}
-{%- endfor %}
+group by {{ keys | join(', ') }}

@@ -11,7 +11,8 @@ with pages as (
         incidents.shift_hours,
         incidents.handover_minute,
         coalesce(events.occurred_at, incidents.alert_at) as paged_at,
-        {{ local_time_in('coalesce(events.occurred_at, incidents.alert_at)', 'incidents.time_zone') }} as local_paged_at,
+        {{ local_time_in('coalesce(events.occurred_at, incidents.alert_at)', 'incidents.time_zone') }}
+            as local_paged_at,
         coalesce(events.event_id, '') as event_id
     from {{ ref('int_oncall_incidents') }} as incidents
     -- An incident whose log holds no alert has paged somebody all the same.
@@ -27,7 +28,8 @@ timed as (
     select
         *,
         60 * extract(hour from local_paged_at) + extract(minute from local_paged_at) as minute_of_day,
-        {{ days_between("cast(date_trunc('week', local_paged_at) as date)", 'cast(local_paged_at as date)') }} as days_since_monday,
+        {{ days_between("cast(date_trunc('week', local_paged_at) as date)", 'cast(local_paged_at as date)') }}
+            as days_since_monday,
         lag(paged_at) over (partition by team, rotation order by paged_at, incident_key, event_id) as previous_paged_at,
         -- Shifts follow one another from the handover on a Monday; on the clock of the rotation, so that one is an
         -- hour shorter or longer where clocks change.

@@ -29,14 +29,14 @@ responders as (
 )
 
 select
-    responses.rotation,
-    responses.team,
-    responses.quarter,
     {%- for interval in ['acknowledge', 'action', 'mitigate', 'resolve'] %}
     count(responses.{{ interval }}_hours) as {{ interval }}_incidents,
     {{ percentile(0.5, 'responses.' ~ interval ~ '_hours') }} as {{ interval }}_median_hours,
-    {{ percentile(0.9, 'responses.' ~ interval ~ '_hours') }} as {{ interval }}_p90_hours{{ ',' if not loop.last }}
+    {{ percentile(0.9, 'responses.' ~ interval ~ '_hours') }} as {{ interval }}_p90_hours,
     {%- endfor %}
+    responses.rotation,
+    responses.team,
+    responses.quarter
 from responses
 inner join responders
     on

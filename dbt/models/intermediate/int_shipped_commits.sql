@@ -1,18 +1,23 @@
 {{ touched_rows('int_touched_commits', ['commit_sha']) }}
 
-with reached as (
+with deployment_changes as (
+
+    select * from {{ ref('stg_deployment_changes') }}
+    where {{ is_touched() }}
+
+),
+
+reached as (
 
     select
         deployments.service,
         deployment_changes.commit_sha,
         min_by(deployment_changes.source, deployments.production_sequence) as source,
         min(deployments.production_sequence) as production_sequence
-    from {{ ref('stg_deployment_changes') }} as deployment_changes
+    from deployment_changes
     inner join {{ ref('int_deployments') }} as deployments
         on deployment_changes.deployment_key = deployments.deployment_key
-    where
-        deployments.is_success
-        and {{ is_touched('deployment_changes') }}
+    where deployments.is_success
     group by deployments.service, deployment_changes.commit_sha
 
 )

@@ -26,7 +26,7 @@ steps as (
         scan,
         column_name,
         value_type,
-        case when value_type = 'text' then value end as value,
+        case when value_type = 'text' then value end as text_value,
         cast(null as double) as threshold,
         cast(null as boolean) as is_exceeded
     from conditions
@@ -37,7 +37,7 @@ steps as (
         scan,
         column_name,
         value_type,
-        null as value,
+        null as text_value,
         cast(value as double) as threshold,
         {{ is_exceeded }} as is_exceeded
     from conditions
@@ -65,7 +65,7 @@ select
     scans.slot_minutes,
     steps.column_name,
     steps.value_type,
-    steps.value,
+    steps.text_value,
     steps.threshold,
     steps.is_exceeded,
     -- Of texts 0 is none and 1 any other; of numbers 0 is none and 1 below all.
@@ -73,7 +73,7 @@ select
         when steps.value_type <> 'boolean'
             then row_number() over (
                 partition by steps.scan, steps.column_name, steps.value_type
-                order by steps.threshold, steps.is_exceeded, steps.value
+                order by steps.threshold, steps.is_exceeded, steps.text_value
             ) + 1
     end as integer) as code
 from steps

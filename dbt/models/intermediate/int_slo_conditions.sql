@@ -37,7 +37,7 @@ left join {{ ref('int_slo_codes') }} as texts
         conditions.value_type = 'text'
         and parts.scan = texts.scan
         and conditions.column_name = texts.column_name
-        and conditions.value = texts.value
+        and conditions.value = texts.text_value
 {%- for name, is_exceeded in {'reached': 'not reached.is_exceeded', 'exceeded': 'exceeded.is_exceeded'}.items() %}
 left join {{ ref('int_slo_codes') }} as {{ name }}
     on

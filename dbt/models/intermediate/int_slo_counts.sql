@@ -1,7 +1,7 @@
 {{ touched_rows('int_slo_touched_days', ['definition', 'counted_on']) }}
 
-{#- One pass over the events of each source reduces them to slots of time and classes, a few numbers each; conditions are
-    then judged once for each class, however many events it has. -#}
+{#- One pass over the events of each source reduces them to slots of time and classes; conditions are then judged once
+    for each class, however many events it has. -#}
 {%- do ref('stg_requests') -%}
 {%- do ref('int_user_events') -%}
 {%- do ref('int_superseded_reports') -%}
@@ -18,7 +18,7 @@ with
 {% if scan == of_sessions -%}
 classes_{{ loop.index }} as materialized (
 
-    select distinct {{ slo_class(scan) }} as class
+    select distinct {{ slo_class(scan) }} as event_class
     from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
 
 ),
@@ -27,22 +27,22 @@ slots_{{ loop.index }} as materialized (
 
     select
         slot_number,
-        class,
+        event_class,
         count(*) as events
     from (
         select
             {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
-            {{ slo_class(scan) }} as class
+            {{ slo_class(scan) }} as event_class
         from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
         where {{ slo_near_touched_days('events.counted_at', scan.event_source) }}
     ) as coded
-    group by slot_number, class
+    group by slot_number, event_class
 
 ),
 
 classes_{{ loop.index }} as materialized (
 
-    select distinct class from slots_{{ loop.index }}
+    select distinct event_class from slots_{{ loop.index }}
 
 ),
 {%- endif %}
@@ -55,16 +55,16 @@ class_codes as materialized (
     {%- for column, known in scan.columns.items() -%}
     select
         '{{ scan.name }}' as scan,
-        class,
+        event_class,
         '{{ column }}' as column_name,
-        {{ whole_quotient('class', known.weight) }} % {{ known.radix }} as code
+        {{ whole_quotient('event_class', known.weight) }} % {{ known.radix }} as code
     from classes_{{ number }}
     union all
     {% endfor -%}
     {% endfor -%}
     select
         null as scan,
-        cast(null as bigint) as class,
+        cast(null as bigint) as event_class,
         null as column_name,
         cast(null as bigint) as code
     where false
@@ -109,7 +109,7 @@ condition_groups as materialized (
 candidates as (
 
     select
-        class_codes.class,
+        class_codes.event_class,
         condition_groups.*
     from class_codes
     inner join condition_groups
@@ -117,7 +117,7 @@ candidates as (
     where class_codes.column_name = 'service'
     union all
     select distinct
-        class_codes.class,
+        class_codes.event_class,
         condition_groups.*
     from class_codes
     inner join condition_groups on class_codes.scan = condition_groups.scan
@@ -130,7 +130,7 @@ met_conditions as (
 
     select
         candidates.scan,
-        candidates.class,
+        candidates.event_class,
         candidates.group_number,
         candidates.conditions
     from candidates
@@ -142,10 +142,10 @@ met_conditions as (
     inner join class_codes
         on
             candidates.scan = class_codes.scan
-            and candidates.class = class_codes.class
+            and candidates.event_class = class_codes.event_class
             and conditions.column_name = class_codes.column_name
     group by
-        candidates.scan, candidates.class, candidates.group_number, candidates.conditions, conditions.position,
+        candidates.scan, candidates.event_class, candidates.group_number, candidates.conditions, conditions.position,
         conditions.is_negated
     having
         bool_or(class_codes.code between conditions.least_code and conditions.greatest_code) <> conditions.is_negated
@@ -156,10 +156,10 @@ met_groups as materialized (
 
     select
         scan,
-        class,
+        event_class,
         group_number
     from met_conditions
-    group by scan, class, group_number, conditions
+    group by scan, event_class, group_number, conditions
     having count(*) = conditions
 
 ),
@@ -192,10 +192,10 @@ groups_of_sessions as (
                 events.service,
                 events.session_id,
                 events.occurred_at,
-                {{ slo_class(of_sessions) }} as class
+                {{ slo_class(of_sessions) }} as event_class
             from ({{ slo_events('sessions', none) }}) as events
         ) as events
-        inner join met_groups on met_groups.scan = 'sessions' and events.class = met_groups.class
+        inner join met_groups on met_groups.scan = 'sessions' and events.event_class = met_groups.event_class
         inner join condition_groups
             on met_groups.group_number = condition_groups.group_number and not condition_groups.is_of_service
     ) as met_events
@@ -216,7 +216,7 @@ groups_of_services as (
     from met_groups
     inner join condition_groups
         on met_groups.group_number = condition_groups.group_number and condition_groups.is_of_service
-    inner join class_codes on met_groups.scan = class_codes.scan and met_groups.class = class_codes.class
+    inner join class_codes on met_groups.scan = class_codes.scan and met_groups.event_class = class_codes.event_class
     where met_groups.scan = 'sessions' and class_codes.column_name = 'service'
 
 ),
@@ -257,7 +257,7 @@ met_parts as (
     from (
         select
             scan,
-            class as unit,
+            event_class as unit,
             group_number
         from met_groups
         where scan <> 'sessions'
@@ -333,17 +333,18 @@ counted as (
     inner join outcomes on outcomes.scan = 'sessions' and session_units.unit = outcomes.unit
     {% else -%}
     from slots_{{ loop.index }} as slots
-    inner join outcomes on outcomes.scan = '{{ scan.name }}' and slots.class = outcomes.unit
+    inner join outcomes on outcomes.scan = '{{ scan.name }}' and slots.event_class = outcomes.unit
     {% endif -%}
     where outcomes.in_total + outcomes.in_numerator > 0
     group by 1, 2
     union all
     {% endfor -%}
     select
-        cast(null as bigint) as definition_number,
+        definition_number,
         cast(null as bigint) as slot_number,
         cast(null as bigint) as total,
         cast(null as bigint) as numerator
+    from outcomes
     where false
 
 ),

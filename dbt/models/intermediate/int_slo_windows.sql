@@ -1,13 +1,10 @@
 -- Counts are kept by slots of time, so that now is the end of the slot that it lies in. The latest event, where that is
 -- now, may be the first moment of one; a given time is the end of what went before.
+{%- set end_of_slot = 'as_of + interval 5 minute' ~ ('' if var('as_of') is none else ' - interval 1 microsecond') %}
+
 with now as (
 
-    select
-        {% if var('as_of') is none -%}
-            {{ time_slot("as_of + interval 5 minute", 5) }}
-        {%- else -%}
-            {{ time_slot("as_of + interval 5 minute - interval 1 microsecond", 5) }}
-        {%- endif %} as now_at
+    select {{ time_slot(end_of_slot, 5) }} as now_at
     from {{ ref('int_as_of') }}
     where as_of is not null
 

@@ -10,7 +10,7 @@
 with deployments as (
 
     select distinct deployment_key
-    from ({{ differences(watched_deployments(), 'select * from meta.seen_deployments') }}) as differing
+    from {{ changed_since_last_build('deployments') }} as differing
 
 )
 

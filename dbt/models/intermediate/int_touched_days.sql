@@ -1,7 +1,25 @@
 {%- do ref('int_touched_commits') -%}
+{%- do ref('int_touched_heads') -%}
 {%- do ref('int_shipped_commits') -%}
+{%- do ref('int_deployments') -%}
 
 {%- if is_update() -%}
+-- A build can count for what was merged before its head and deployed with it or after it: neither is known to the day,
+-- so that each day has the span of places from its first merge to its last deployed commit.
+with spans as (
+
+    select
+        service,
+        deployed_on,
+        source,
+        repository,
+        min(mainline_position) as first_position,
+        max(deployed_position) as last_position
+    from {{ as_it_stands('int_changes') }}
+    group by service, deployed_on, source, repository
+
+)
+
 select
     changes.service,
     changes.deployed_on
@@ -13,6 +31,29 @@ select
     shipped.deployed_on
 from {{ ref('int_shipped_commits') }} as shipped
 inner join {{ ref('int_touched_commits') }} as touched on shipped.commit_sha = touched.commit_sha
+union
+select
+    spans.service,
+    spans.deployed_on
+from spans
+inner join {{ ref('int_touched_heads') }} as heads
+    on
+        spans.source = heads.source
+        and spans.repository is not distinct from heads.repository
+        and spans.first_position <= heads.mainline_position
+        and spans.last_position >= heads.mainline_position
+union
+select
+    changes.service,
+    changes.deployed_on
+from {{ as_it_stands('int_changes') }} as changes
+inner join {{ ref('int_touched_heads') }} as heads on changes.merge_commit_sha = heads.commit_sha
+union
+select
+    deployments.service,
+    deployments.deployed_on
+from {{ ref('int_deployments') }} as deployments
+inner join {{ ref('int_touched_heads') }} as heads on deployments.commit_sha = heads.commit_sha
 {%- else -%}
 select
     cast(null as {{ dbt.type_string() }}) as service,

@@ -1,9 +1,9 @@
-with owned_days as (
+with days as (
 
     select
         restated.service,
-        restated.deployed_on,
-        services.team
+        services.team,
+        restated.deployed_on as day
     from {{ ref('int_restated_days') }} as restated
     left join {{ ref('dim_services') }} as services
         on
@@ -12,14 +12,5 @@ with owned_days as (
             and restated.deployed_on < services.valid_to
 
 )
-{%- for owner, period in delivery_groupings() %}
-select distinct
-    '{{ owner }}' as owner_kind,
-    {{ owner }} as owner_name,
-    '{{ period }}' as period,
-    {{ period_start(period, 'deployed_on') }} as first_day
-from owned_days
-{%- if not loop.last %}
-union all
-{%- endif %}
-{%- endfor %}
+
+{{ periods_of('days') }}

@@ -12,9 +12,18 @@ with deployments as (
 
     select known.deployment_key
     from (
-        {{ watched_deployments() }}
+        select
+            deployment_key,
+            service,
+            deployed_on
+        from {{ ref('int_deployments') }}
+        where is_success
         union
-        select * from meta.seen_deployments
+        select
+            deployment_key,
+            service,
+            deployed_on
+        from meta.seen_deployments
     ) as known
     inner join {{ ref('int_restated_days') }} as restated
         on
@@ -29,7 +38,7 @@ review_groups as (
         source,
         repository,
         created_quarter
-    from ({{ differences(watched_review_groups(), 'select * from meta.seen_review_groups') }}) as differing
+    from {{ changed_since_last_build('review_groups') }} as differing
 
 )
 

@@ -1,4 +1,4 @@
-{%- set dimensions = ['route', 'component', 'device_class', 'country'] -%}
+{%- set dimensions = ['route', 'component', 'step', 'device_class', 'country'] -%}
 
 with totals as (
 
@@ -117,15 +117,29 @@ shares as (
 
 ),
 
--- Kitagawa's decomposition; the mix effect is against the mean, so that more of what is better than the mean is a gain.
+-- By how much a value is worse than the mean, so that more of what is better is a gain. Not where the value tells how
+-- it ended: more that ended there is worse, and fewer good ends are no cause.
+compared as (
+
+    select
+        *,
+        (bad_share + baseline_bad_share) / 2
+        - case
+            when dimension = 'step' or (dimension = 'component' and indicator = 'error_sessions') then 0
+            else (all_share + baseline_all_share) / 2
+        end as worse_by
+    from shares
+
+),
+
+-- Kitagawa's decomposition.
 effects as (
 
     select
         *,
         (mix + baseline_mix) / 2 * (bad_share - baseline_bad_share) as rate_effect,
-        (mix - baseline_mix)
-        * ((bad_share + baseline_bad_share) / 2 - (all_share + baseline_all_share) / 2) as mix_effect
-    from shares
+        mix * worse_by - baseline_mix * worse_by as mix_effect
+    from compared
 
 )
 

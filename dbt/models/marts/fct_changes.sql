@@ -1,31 +1,37 @@
 {{ touched_rows('int_restated_days', ['service', 'deployed_on']) }}
 
-with changes as (
+with shipped as (
+
+    select * from {{ ref('int_changes') }}
+    where {{ is_touched() }}
+
+),
+
+changes as (
 
     select
-        changes.*,
+        shipped.*,
         services.team,
         services.component_kind,
         contents.is_bulk_import,
         -- A merge after the deployment is no stage on the way to it.
-        case when changes.merged_at <= changes.deployed_at then changes.merged_at end as merged_before_at,
+        case when shipped.merged_at <= shipped.deployed_at then shipped.merged_at end as merged_before_at,
         builds.built_at,
         observable.observable_success_at
-    from {{ ref('int_changes') }} as changes
+    from shipped
     inner join {{ ref('int_deployment_contents') }} as contents
-        on changes.deployment_key = contents.deployment_key
+        on shipped.deployment_key = contents.deployment_key
     left join {{ ref('int_change_builds') }} as builds
         on
-            changes.service = builds.service
-            and changes.commit_sha = builds.commit_sha
+            shipped.service = builds.service
+            and shipped.commit_sha = builds.commit_sha
     left join {{ ref('int_observable_successes') }} as observable
-        on changes.deployment_key = observable.deployment_key
+        on shipped.deployment_key = observable.deployment_key
     left join {{ ref('dim_services') }} as services
         on
-            changes.service = services.service
-            and changes.deployed_on >= services.valid_from
-            and changes.deployed_on < services.valid_to
-    where {{ is_touched('changes') }}
+            shipped.service = services.service
+            and shipped.deployed_on >= services.valid_from
+            and shipped.deployed_on < services.valid_to
 
 )
 

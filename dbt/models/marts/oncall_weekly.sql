@@ -22,7 +22,10 @@ weeks as (
             and days.day < rotations.valid_to
     where
         not rotations.is_default
-        or not exists (select 1 from {{ ref('stg_rotations') }} as own where own.team = rotations.team)
+        or not exists (
+            select 1 from {{ ref('stg_rotations') }} as own
+            where own.team = rotations.team
+        )
     union
     select
         rotation,
@@ -195,12 +198,12 @@ select
     joined.due_actions,
     joined.actions_closed_on_time,
     {{ ratio('joined.actions_closed_on_time', 'joined.due_actions') }} as actions_on_time_rate,
-    case when responses.quarter is not null then joined.quarter end as response_quarter,
     {%- for interval in ['acknowledge', 'action', 'mitigate', 'resolve'] %}
     responses.{{ interval }}_incidents,
     responses.{{ interval }}_median_hours,
-    responses.{{ interval }}_p90_hours{{ ',' if not loop.last }}
+    responses.{{ interval }}_p90_hours,
     {%- endfor %}
+    case when responses.quarter is not null then joined.quarter end as response_quarter
 from joined
 left join {{ ref('int_response_times') }} as responses
     on

@@ -1,0 +1,288 @@
+{# Scorecards: KPIs of a team against its own past. What a KPI is stands in kpis.csv; what it may be of stands here. #}
+
+{# The measures on offer, each of a team and period. A frequency is its numerator over an exposure, a rate its numerator
+   over cases, a duration a median or mean in hours over a sample. `known` of `all` is what the value covers; without
+   them nobody knows what is missing. dagster_project/contracts.py lists the same names. #}
+{% macro offered_measures() %}
+    {{ return([
+        {'measure': 'deployments_per_day', 'kind': 'frequency',
+            'numerator': 'frequency_deployments', 'denominator': 'calendar_days'},
+        {'measure': 'lead_time_median_hours', 'kind': 'duration', 'n': 'lead_time_changes',
+            'known': 'covered_changes', 'all': 'changes'},
+        {'measure': 'commit_to_merge_median_hours', 'kind': 'duration', 'n': 'commit_to_merge_changes',
+            'known': 'commit_to_merge_changes', 'all': 'changes'},
+        {'measure': 'merge_to_build_median_hours', 'kind': 'duration', 'n': 'merge_to_build_changes',
+            'known': 'merge_to_build_changes', 'all': 'changes'},
+        {'measure': 'build_to_deploy_median_hours', 'kind': 'duration', 'n': 'build_to_deploy_changes',
+            'known': 'build_to_deploy_changes', 'all': 'changes'},
+        {'measure': 'change_failure_rate', 'kind': 'rate',
+            'numerator': 'failed_deployments', 'denominator': 'deployments'},
+        {'measure': 'rework_rate', 'kind': 'rate',
+            'numerator': 'unplanned_deployments', 'denominator': 'deployments'},
+        {'measure': 'recovery_median_hours', 'kind': 'duration', 'n': 'recovered_deployments',
+            'known': 'recovered_deployments', 'all': 'failed_deployments'},
+        {'measure': 'mttr_hours', 'kind': 'duration', 'n': 'resolved_incidents',
+            'known': 'resolved_incidents', 'all': 'incidents'},
+        {'measure': 'flaky_build_rate', 'kind': 'rate',
+            'numerator': 'flaky_builds', 'denominator': 'built_commits'},
+        {'measure': 'good_lcp_rate', 'kind': 'rate',
+            'numerator': 'good_lcp_page_views', 'denominator': 'lcp_page_views'},
+        {'measure': 'error_free_session_rate', 'kind': 'rate',
+            'numerator': 'error_free_sessions', 'denominator': 'sessions'},
+        {'measure': 'failed_request_rate', 'kind': 'rate',
+            'numerator': 'failed_requests', 'denominator': 'failable_requests'},
+        {'measure': 'slow_request_rate', 'kind': 'rate',
+            'numerator': 'slow_requests', 'denominator': 'timed_requests'},
+        {'measure': 'support_tickets_per_1000_active_users', 'kind': 'frequency',
+            'numerator': 'support_tickets', 'denominator': 'thousand_user_days',
+            'known': 'user_days_known', 'all': 'calendar_days'},
+        {'measure': 'critical_path_coverage_rate', 'kind': 'rate',
+            'numerator': 'lines_covered', 'denominator': 'lines_total'},
+        {'measure': 'escaped_defects_per_deployment', 'kind': 'frequency',
+            'numerator': 'escaped_defects', 'denominator': 'defect_deployments'},
+        {'measure': 'incident_review_rate', 'kind': 'rate',
+            'numerator': 'reviewed_incidents', 'denominator': 'reviewable_incidents'},
+        {'measure': 'actions_on_time_rate', 'kind': 'rate',
+            'numerator': 'actions_on_time', 'denominator': 'due_actions'}
+    ]) }}
+{% endmacro %}
+
+
+{# Events of a service's day, as those of the team that owned it then. #}
+{% macro join_owner(relation, day) -%}
+    inner join {{ ref('dim_services') }} as services
+        on
+            {{ relation }}.service = services.service
+            and {{ day }} >= services.valid_from
+            and {{ day }} < services.valid_to
+{%- endmacro %}
+
+
+{# One row for each team, period and measure on offer. #}
+{% macro team_measures(period) %}
+
+{%- set delivery = 'team_delivery_monthly' if period == 'month' else 'int_team_delivery_quarterly' -%}
+{%- set sources = {
+    'sessions': ['sessions', 'error_free_sessions'],
+    'requests': ['failed_requests', 'failable_requests', 'slow_requests', 'timed_requests'],
+    'support': ['support_tickets'],
+    'users': ['thousand_user_days', 'user_days_known'],
+    'coverage': ['lines_covered', 'lines_total'],
+    'defects': ['escaped_defects'],
+    'reviews': ['reviewable_incidents', 'reviewed_incidents'],
+    'actions': ['due_actions', 'actions_on_time']
+} -%}
+
+with sessions as (
+
+    select
+        team,
+        {{ period_start(period, 'day') }} as {{ period }},
+        {{ exact_sum('sessions') }} as sessions,
+        {{ exact_sum('error_free_sessions') }} as error_free_sessions
+    from {{ ref('experience_daily') }}
+    group by all
+
+),
+
+requests as (
+
+    select
+        services.team,
+        {{ period_start(period, 'counts.day') }} as {{ period }},
+        sum(counts.bad_cases) filter (where counts.indicator = 'failed_requests') as failed_requests,
+        sum(counts.cases) filter (where counts.indicator = 'failed_requests') as failable_requests,
+        sum(counts.bad_cases) filter (where counts.indicator = 'slow_requests') as slow_requests,
+        sum(counts.cases) filter (where counts.indicator = 'slow_requests') as timed_requests
+    from {{ ref('int_indicator_counts') }} as counts
+    {{ join_owner('counts', 'counts.day') }}
+    where counts.indicator in ('failed_requests', 'slow_requests')
+    group by all
+
+),
+
+-- A ticket counts against the users of its day, where these are known.
+user_days as (
+
+    select
+        active_users.service,
+        services.team,
+        active_users.day,
+        sum(active_users.users) as users
+    from {{ ref('stg_active_users') }} as active_users
+    {{ join_owner('active_users', 'active_users.day') }}
+    group by all
+
+),
+
+users as (
+
+    select
+        team,
+        {{ period_start(period, 'day') }} as {{ period }},
+        sum(users) / 1000.0 as thousand_user_days,
+        count(distinct day) as user_days_known
+    from user_days
+    group by all
+
+),
+
+support as (
+
+    select
+        user_days.team,
+        {{ period_start(period, 'user_days.day') }} as {{ period }},
+        count(*) as support_tickets
+    from {{ ref('stg_support_tickets') }} as tickets
+    inner join user_days on tickets.service = user_days.service and tickets.opened_on = user_days.day
+    group by all
+
+),
+
+-- The last measurement of each path in the period.
+coverage as (
+
+    select
+        team,
+        {{ period }},
+        sum(lines_covered) as lines_covered,
+        sum(lines_total) as lines_total
+    from (
+        select
+            services.team,
+            {{ period_start(period, 'measured.measured_on') }} as {{ period }},
+            measured.lines_covered,
+            measured.lines_total
+        from {{ ref('stg_critical_path_coverage') }} as measured
+        {{ join_owner('measured', 'measured.measured_on') }}
+        qualify row_number() over (
+            partition by services.team, measured.service, measured.critical_path, {{ period }}
+            order by measured.measured_at desc, measured.source
+        ) = 1
+    ) as latest
+    group by all
+
+),
+
+defects as (
+
+    select
+        services.team,
+        {{ period_start(period, 'defects.found_on') }} as {{ period }},
+        count(*) as escaped_defects
+    from {{ ref('stg_escaped_defects') }} as defects
+    {{ join_owner('defects', 'defects.found_on') }}
+    group by all
+
+),
+
+-- Where nobody has ever recorded a defect, none recorded is no sign of quality.
+first_defect as (
+
+    select min({{ period }}) as first_{{ period }} from defects
+
+),
+
+reviews as (
+
+    select
+        team,
+        {{ period_start(period, 'alerted_on') }} as {{ period }},
+        count(*) as reviewable_incidents,
+        count(reviewed_at) as reviewed_incidents
+    from {{ ref('int_oncall_incidents') }}
+    where not is_merged and is_closed and is_reviewable and not is_false_positive
+    group by all
+
+),
+
+actions as (
+
+    select
+        incidents.team,
+        {{ period_start(period, 'actions.due_on') }} as {{ period }},
+        count(*) as due_actions,
+        count(*) filter (where {{ day_of('actions.closed_at') }} <= actions.due_on) as actions_on_time
+    from {{ ref('stg_post_incident_actions') }} as actions
+    inner join {{ ref('int_oncall_incidents') }} as incidents on actions.incident_key = incidents.incident_key
+    cross join {{ ref('int_as_of') }} as as_of
+    where actions.due_on < {{ day_of('as_of.as_of') }}
+    group by all
+
+),
+
+figures as (
+
+    select
+        delivery.*,
+        {%- for source, columns in sources.items() %}
+        {%- for column in columns %}
+        coalesce({{ source }}.{{ column }}, 0) as {{ column }},
+        {%- endfor %}
+        {%- endfor %}
+        case
+            when delivery.{{ period }} >= first_defect.first_{{ period }} then delivery.deployments else 0
+        end as defect_deployments
+    from {{ ref(delivery) }} as delivery
+    cross join first_defect
+    {%- for source in sources %}
+    left join {{ source }}
+        on delivery.team = {{ source }}.team and delivery.{{ period }} = {{ source }}.{{ period }}
+    {%- endfor %}
+
+)
+
+{% for each in offered_measures() -%}
+select
+    {{ period }},
+    team,
+    '{{ each.measure }}' as measure,
+    '{{ each.kind }}' as kind,
+    is_complete,
+    is_provisional,
+    calendar_days,
+    {% if each.kind == 'duration' -%}
+    {{ each.measure }} as value,
+    cast(null as double) as numerator,
+    cast(null as double) as denominator,
+    cast({{ each.n }} as double) as n,
+    {% else -%}
+    {{ ratio(each.numerator, each.denominator) }} as value,
+    case when {{ each.denominator }} > 0 then cast({{ each.numerator }} as double) end as numerator,
+    cast({{ each.denominator }} as double) as denominator,
+    cast({{ each.denominator }} as double) as n,
+    {% endif -%}
+    {{ ratio(each.known, each.all) if each.known else 'cast(null as double)' }} as coverage_rate
+from figures
+{% if not loop.last -%}
+union all
+{% endif -%}
+{% endfor %}
+
+{%- endmacro %}
+
+
+{# Share of KPIs that chance alone makes improving or worsening where nothing changes: what
+   tests/integration/test_scorecards.py finds over all kinds and lengths of the baseline, rounded up. #}
+{% macro false_verdict_rate() %}0.01{% endmacro %}
+
+
+{# KPIs of one scorecard with a verdict that chance might have given. #}
+{% macro judged_kpis(verdict, scorecard) -%}
+    count(*) filter (where {{ verdict }} <> 'baselining') over (partition by {{ scorecard }})
+{%- endmacro %}
+
+
+{# Half of the way from the baseline to the target; the target itself once it is reached, within 10 % or within noise. #}
+{% macro next_milestone(row) -%}
+    case
+        when {{ row }}.target is null or {{ row }}.baseline_mean is null then null
+        when
+            {{ row }}.direction = 'higher' and {{ row }}.baseline_mean >= {{ row }}.target
+            or {{ row }}.direction = 'lower' and {{ row }}.baseline_mean <= {{ row }}.target
+            or abs({{ row }}.target - {{ row }}.baseline_mean) < 0.1 * abs({{ row }}.target)
+            or {{ row }}.target between {{ row }}.lower_limit and {{ row }}.upper_limit
+            then {{ row }}.target
+        else ({{ row }}.baseline_mean + {{ row }}.target) / 2
+    end
+{%- endmacro %}

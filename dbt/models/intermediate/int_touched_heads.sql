@@ -1,0 +1,53 @@
+{%- do ref('stg_changes') -%}
+{%- set builds = source('raw', 'builds') -%}
+{%- set changes = source('raw', 'changes') -%}
+
+{%- if is_update() -%}
+with heads as (
+
+    select commit_sha from {{ new_rows(builds) }} as builds
+    union
+    select commit_sha from {{ new_rows(changes) }} as changes
+    union
+    select stored.commit_sha
+    from {{ as_it_stands('int_builds') }} as stored
+    inner join {{ new_rows(builds) }} as builds on stored.build_key = builds.source || '/' || builds.build_id
+
+),
+
+places as (
+
+    select
+        changes.source,
+        changes.repository,
+        changes.commit_sha,
+        changes.mainline_position
+    from {{ ref('stg_changes') }} as changes
+    inner join heads on changes.commit_sha = heads.commit_sha
+    where changes.merge_commit_sha = changes.commit_sha
+    union
+    select
+        builds.source,
+        builds.repository,
+        builds.commit_sha,
+        builds.mainline_position
+    from {{ as_it_stands('int_successful_builds') }} as builds
+    inner join heads on builds.commit_sha = heads.commit_sha
+
+)
+
+select
+    heads.commit_sha,
+    places.source,
+    places.repository,
+    places.mainline_position
+from heads
+left join places on heads.commit_sha = places.commit_sha
+{%- else -%}
+select
+    cast(null as {{ dbt.type_string() }}) as commit_sha,
+    cast(null as {{ dbt.type_string() }}) as source,
+    cast(null as {{ dbt.type_string() }}) as repository,
+    cast(null as bigint) as mainline_position
+where false
+{%- endif %}
