@@ -23,3 +23,39 @@
 {% macro spark__each_part(text, separator) -%}
     explode(split({{ text }}, '{{ separator }}'))
 {%- endmacro %}
+
+
+{# The different values of a group, in order, as one list; and one row for each of a list. #}
+{% macro sorted_set(column) %}{{ adapter.dispatch('sorted_set')(column) }}{% endmacro %}
+
+{% macro default__sorted_set(column) -%}
+    list_sort(list(distinct {{ column }}))
+{%- endmacro %}
+
+{% macro spark__sorted_set(column) -%}
+    sort_array(collect_set({{ column }}))
+{%- endmacro %}
+
+
+{# The place of a text among literals, from 1; 0 where it is none of them. DuckDB asks once for each text of a block that
+   it keeps by a dictionary, however many rows have it. #}
+{% macro place_in(literals, text) %}{{ adapter.dispatch('place_in')(literals, text) }}{% endmacro %}
+
+{% macro default__place_in(literals, text) -%}
+    coalesce(list_position([{{ literals | join(', ') }}], {{ text }}), 0)
+{%- endmacro %}
+
+{% macro spark__place_in(literals, text) -%}
+    array_position(array({{ literals | join(', ') }}), {{ text }})
+{%- endmacro %}
+
+
+{% macro each_of(list) %}{{ adapter.dispatch('each_of')(list) }}{% endmacro %}
+
+{% macro default__each_of(list) -%}
+    unnest({{ list }})
+{%- endmacro %}
+
+{% macro spark__each_of(list) -%}
+    explode({{ list }})
+{%- endmacro %}

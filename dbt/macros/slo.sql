@@ -1,6 +1,6 @@
 {# Service level objectives: events counted by what slos/*.yaml say. The vocabulary (sources, columns, operators) is that
-   of dagster_project/slo/indicators.py. Values of conditions are compared as data; of a definition, only the names of
-   columns, which are checked here again, and numbers become SQL. #}
+   of dagster_project/slo/indicators.py. Of a definition, names of columns, which are checked here again, numbers, and
+   texts as quoted literals become SQL, and nothing else. #}
 
 {# Columns of each source, and their types, that a condition may name. #}
 {% macro slo_vocabulary() %}
@@ -37,39 +37,41 @@
 {% endmacro %}
 
 
-{# What has to be read: each source (jobs: with each deadline) that a definition counts, its columns that conditions
-   name, the numbers that they compare with, and the finest slot of time. #}
+{# The two counts of each definition, and what is read for each: a source; of jobs, with its deadline. #}
+{% macro slo_parts() -%}
+    {% for part in ['total', 'numerator'] -%}
+    select
+        definition,
+        '{{ part }}' as part,
+        {{ part }}_source || coalesce('/' || {{ part }}_deadline_seconds, '') as scan,
+        {{ part }}_source as event_source,
+        {{ part }}_deadline_seconds as deadline_seconds,
+        is_part_of_total,
+        numerator_kind,
+        slot_minutes
+    from {{ ref('stg_slos') }}
+    {% if not loop.last -%}
+    union all
+    {% endif -%}
+    {% endfor %}
+{%- endmacro %}
+
+
+{# What has to be read: each source (jobs: with each deadline), the finest slot of time, and its columns that conditions
+   name, each with how many codes it has (`radix`), by how much its code counts in a class (`weight`), and what tells its
+   values apart: texts, or steps of numbers. #}
 {% macro slo_scans() %}
     {#- A linter and `dbt compile` may look at a database without tables. -#}
-    {%- if not execute or not table_exists('reference', 'slos') -%}
+    {%- set codes = ref('int_slo_codes') -%}
+    {%- if not execute or not table_exists(codes.schema, codes.identifier) -%}
         {{ return([]) }}
     {%- endif -%}
     {%- set query %}
-        with counts as (
-
-            select
-                definition, 'total' as part, total_source as event_source, total_deadline_seconds as deadline_seconds,
-                slot_minutes
-            from {{ source('reference', 'slos') }}
-            union all
-            select
-                definition, 'numerator' as part, numerator_source as event_source,
-                numerator_deadline_seconds as deadline_seconds, slot_minutes
-            from {{ source('reference', 'slos') }}
-
-        )
-
         select
-            counts.event_source,
-            counts.deadline_seconds,
-            conditions.column_name,
-            case when conditions.value_type = 'number' then cast(conditions.value as double) end as threshold,
-            min(counts.slot_minutes) as slot_minutes
-        from counts
-        inner join {{ source('reference', 'slo_conditions') }} as conditions
-            on counts.definition = conditions.definition and counts.part = conditions.part
-        group by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
-        order by counts.event_source, counts.deadline_seconds, conditions.column_name, threshold
+            scan, event_source, deadline_seconds, slot_minutes, column_name, text_value, threshold, is_exceeded,
+            coalesce(max(code) over (partition by scan, column_name), 1) as highest_code
+        from {{ codes }}
+        order by scan, column_name, code
     {%- endset -%}
     {%- set scans = {} -%}
     {%- for row in run_query(query).rows -%}
@@ -79,60 +81,73 @@
                 'reference.slo_conditions: ' ~ row.column_name ~ ' is no column of ' ~ row.event_source
             ) }}
         {%- endif -%}
-        {%- set key = slo_scan_name(row.event_source, row.deadline_seconds) -%}
-        {%- if key not in scans -%}
-            {%- do scans.update({key: {
-                'name': key,
-                'event_source': row.event_source,
-                'deadline_seconds': row.deadline_seconds | int if row.deadline_seconds is not none else none,
-                'columns': {'service': []},
-                'slot_minutes': [],
+        {%- set scan = scans.setdefault(row.scan, {
+            'name': row.scan,
+            'event_source': row.event_source,
+            'deadline_seconds': row.deadline_seconds | int if row.deadline_seconds is not none else none,
+            'slot_minutes': row.slot_minutes | int,
+            'columns': {},
+            'classes': 1,
+        }) -%}
+        {%- if row.column_name not in scan.columns -%}
+            {%- set type = vocabulary[row.column_name] -%}
+            {%- set radix = 3 if type == 'boolean' else 1 + row.highest_code | int -%}
+            {%- do scan.columns.update({row.column_name: {
+                'type': type, 'radix': radix, 'weight': scan.classes, 'steps': [], 'texts': []
             }}) -%}
+            {%- do scan.update({'classes': scan.classes * radix}) -%}
         {%- endif -%}
-        {%- set thresholds = scans[key]['columns'].setdefault(row.column_name, []) -%}
         {%- if row.threshold is not none -%}
-            {%- do thresholds.append(row.threshold | float) -%}
+            {%- do scan.columns[row.column_name].steps.append(
+                ('> ' if row.is_exceeded else '>= ') ~ 'cast(' ~ (row.threshold | float) ~ ' as double)'
+            ) -%}
+        {%- elif row.text_value is not none -%}
+            {%- do scan.columns[row.column_name].texts.append(
+                dbt.string_literal(dbt.escape_single_quotes(row.text_value))
+            ) -%}
         {%- endif -%}
-        {%- do scans[key]['slot_minutes'].append(row.slot_minutes | int) -%}
     {%- endfor -%}
     {{ return(scans.values() | list) }}
 {% endmacro %}
 
 
-{% macro slo_scan_name(event_source, deadline_seconds) -%}
-    {{ return(event_source if deadline_seconds is none else event_source ~ '/' ~ (deadline_seconds | int)) }}
-{%- endmacro %}
+{# More codes than a column of numbers can have. #}
+{% macro slo_highest_code() %}1000000{% endmacro %}
 
 
-{# A column reduced to what conditions can tell apart: of numbers, one for each threshold and one for each gap between
-   two; of texts, those that a condition names. Far fewer rows remain. #}
-{% macro slo_reduced(event_source, column, thresholds) -%}
-    {%- set type = slo_vocabulary()[event_source][column] -%}
-    {%- if type == 'number' and thresholds -%}
-        case
-            {%- for threshold in thresholds %}
-            when {{ column }} < {{ threshold }}
-                then {{ thresholds[0] - 1 if loop.first else (loop.previtem + threshold) / 2 }}
-            when {{ column }} = {{ threshold }} then {{ threshold }}
-            {%- endfor %}
-            when {{ column }} > {{ thresholds[-1] }} then {{ thresholds[-1] + 1 }}
-        end
-    {%- elif type == 'number' -%}
-        case when {{ column }} is not null then 0.0 end
-    {%- elif type == 'boolean' or column == 'service' -%}
-        {{ column }}
+{# The code of an event's value in a column: 0 where it has none, and the same for values that no condition of the scan
+   tells apart. #}
+{% macro slo_code(scan, column, events='events') -%}
+    {%- set known = scan.columns[column] -%}
+    {%- if known.steps -%}
+        {%- set value = 'cast(' ~ events ~ '.' ~ column ~ ' as double)' %}
+        coalesce(1 {%- for step in known.steps %} + cast({{ value }} {{ step }} as integer){% endfor %}, 0)
+    {%- elif known.type == 'boolean' -%}
+        case when {{ events }}.{{ column }} then 2 when not {{ events }}.{{ column }} then 1 else 0 end
+    {%- elif known.texts -%}
+        {{ place_in(known.texts, events ~ '.' ~ column) }} + cast({{ events }}.{{ column }} is not null as integer)
     {%- else -%}
-        case
-            when {{ column }} in (
-                select value from {{ ref('stg_slo_conditions') }} where column_name = '{{ column }}'
-            ) then {{ column }}
-            when {{ column }} is not null then '(other)'
-        end
+        cast({{ events }}.{{ column }} is not null as integer)
     {%- endif -%}
 {%- endmacro %}
 
 
-{# One row for each event of a source, with the time at which it counts as counted_at. #}
+{# The class of an event: the codes of all its columns as one number. Events of one class are all the same to every
+   definition. #}
+{% macro slo_class(scan) -%}
+    {%- for column, known in scan.columns.items() %}
+    {%- set code = slo_code(scan, column) %}
+    {{ '+ ' if not loop.first -}}
+    {{ code if known.weight == 1 else 'cast(' ~ known.weight ~ ' as ' ~ slo_class_type(scan) ~ ') * (' ~ code ~ ')' }}
+    {%- endfor %}
+{%- endmacro %}
+
+{% macro slo_class_type(scan) -%}
+    {{ 'integer' if scan.classes < 2 ** 31 else 'bigint' if scan.classes < 2 ** 63 else type_of_whole_numbers() }}
+{%- endmacro %}
+
+
+{# One row for each event of a source, with the time at which it counts as counted_at; of sessions, their events. #}
 {% macro slo_events(event_source, deadline_seconds) -%}
     {%- if event_source == 'requests' -%}
         select *, occurred_at as counted_at from {{ ref('stg_requests') }}
@@ -151,15 +166,8 @@
             and superseded.event_id is null
             and {{ slo_near_touched_days('events.occurred_at', event_source) }}
     {%- elif event_source == 'sessions' -%}
-        select events.*, sessions.started_at as counted_at
+        select *
         from {{ ref('int_user_events') }} as events
-        inner join {{ ref('int_sessions') }} as sessions
-            on
-                events.source = sessions.source
-                and events.service = sessions.service
-                and events.session_id = sessions.session_id
-                and events.occurred_at >= sessions.started_at
-                and events.occurred_at <= sessions.ended_at
         where {{ slo_near_touched_days('events.occurred_at', event_source, after=1) }}
     {%- elif event_source == 'synthetic_checks' -%}
         select *, occurred_at as counted_at from {{ ref('stg_synthetic_checks') }}
@@ -241,21 +249,6 @@
             and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
         {%- endif -%}
     {%- endif -%}
-{%- endmacro %}
-
-
-{# Whether a value, as text and as a number, compares as a condition says; `ne` and `not_in` are negated elsewhere. #}
-{% macro slo_compares(conditions, known) -%}
-    case
-        when {{ conditions }}.operator = 'is_present'
-            then ({{ known }}.text_value is not null) = ({{ conditions }}.value = 'true')
-        when {{ conditions }}.value_type <> 'number' then {{ known }}.text_value = {{ conditions }}.value
-        when {{ conditions }}.operator = 'lt' then {{ known }}.number_value < {{ conditions }}.number_value
-        when {{ conditions }}.operator = 'lte' then {{ known }}.number_value <= {{ conditions }}.number_value
-        when {{ conditions }}.operator = 'gt' then {{ known }}.number_value > {{ conditions }}.number_value
-        when {{ conditions }}.operator = 'gte' then {{ known }}.number_value >= {{ conditions }}.number_value
-        else {{ known }}.number_value = {{ conditions }}.number_value
-    end
 {%- endmacro %}
 
 

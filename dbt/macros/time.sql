@@ -23,6 +23,42 @@
 {%- endmacro %}
 
 
+{# The number of the slot of so many minutes, counted from 1970-01-01 00:00 UTC, and the start of one. #}
+{% macro slot_number(at, minutes) -%}
+    {{ whole_quotient(epoch_microseconds(at), minutes * 60000000) }}
+{%- endmacro %}
+
+{% macro slot_start(number, minutes) %}{{ adapter.dispatch('slot_start')(number, minutes) }}{% endmacro %}
+
+{% macro default__slot_start(number, minutes) -%}
+    make_timestamp(cast({{ number }} * {{ minutes }} * 60000000 as bigint))
+{%- endmacro %}
+
+{% macro spark__slot_start(number, minutes) -%}
+    timestamp_seconds({{ number }} * {{ minutes }} * 60)
+{%- endmacro %}
+
+
+{# Of whole numbers that are not negative. #}
+{% macro whole_quotient(number, divisor) %}{{ adapter.dispatch('whole_quotient')(number, divisor) }}{% endmacro %}
+
+{% macro default__whole_quotient(number, divisor) -%}
+    ({{ number }} // {{ divisor }})
+{%- endmacro %}
+
+{% macro spark__whole_quotient(number, divisor) -%}
+    ({{ number }} div {{ divisor }})
+{%- endmacro %}
+
+
+{# Whole numbers beyond a bigint. #}
+{% macro type_of_whole_numbers() %}{{ adapter.dispatch('type_of_whole_numbers')() }}{% endmacro %}
+
+{% macro default__type_of_whole_numbers() %}hugeint{% endmacro %}
+
+{% macro spark__type_of_whole_numbers() %}decimal(38, 0){% endmacro %}
+
+
 {% macro epoch_microseconds(at) %}{{ adapter.dispatch('epoch_microseconds')(at) }}{% endmacro %}
 
 {% macro default__epoch_microseconds(at) -%}
