@@ -7,7 +7,6 @@ next run.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import smtplib
 from collections.abc import Callable, Mapping
@@ -26,8 +25,6 @@ TABLE = "slo_status"
 # What nobody needs to hear of unless something else was told before.
 QUIET = {"healthy", "no_data"}
 TIMEOUT_SECONDS = 20
-
-log = logging.getLogger(__name__)
 
 
 class Alert(NamedTuple):
