@@ -233,3 +233,5 @@ inner join changes
         results.service = changes.service
         and results.commit_sha = changes.commit_sha
 group by changes.service, changes.deployed_on, changes.commit_sha
+-- Sorted, so that an update reads only the row groups of its days.
+order by changes.deployed_on
