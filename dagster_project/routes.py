@@ -123,6 +123,13 @@ def have_room(connection: duckdb.DuckDBPyConnection, table: Table, maximum_route
     return connection.sql(f"select count(*) = 0 from new_routes where place > {maximum_routes}").fetchone()[0]
 
 
+def keep(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """The new routes for which have_room() has found room become known ones."""
+    if _has_routes(table):
+        connection.execute(f"insert into raw.routes select '{table.name}', service, route from new_routes")
+        connection.execute("drop table new_routes")
+
+
 def hold(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
