@@ -361,12 +361,12 @@ counted as (
     {% endfor -%}
     {% endfor -%}
     select
-        definition,
-        is_counted_at_once,
+        cast(null as {{ dbt.type_string() }}) as definition,
+        cast(null as boolean) as is_counted_at_once,
         cast(null as timestamp) as slot_starts_at,
         cast(null as bigint) as good,
         cast(null as bigint) as total
-    from {{ ref('int_slo_places') }}
+    from outcomes
     where false
 
 ),

@@ -49,7 +49,8 @@ numbered as (
     select
         *,
         row_number() over (partition by scan, service_code order by definition) as number_in_service,
-        count(*) over (partition by scan, service_code) as numbers_in_service,
+        case when service_code is not null then count(*) over (partition by scan, service_code) else 0 end
+            as numbers_in_service,
         min(slot_minutes) over (partition by scan) as scan_slot_minutes
     from definitions
 
@@ -65,11 +66,7 @@ select
     service_code,
     cast(
         number_in_service
-        + case
-            when service_code is null
-                then coalesce(max(case when service_code is not null then numbers_in_service end) over (partition by scan), 0)
-            else 0
-        end as integer
+        + case when service_code is null then max(numbers_in_service) over (partition by scan) else 0 end as integer
     ) as place,
     service_code is not null and parts = 2 and slot_minutes = scan_slot_minutes as is_counted_at_once
 from numbered
