@@ -30,7 +30,7 @@ from dagster_project.contracts import (
     Type,
 )
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import backend, experience, oncall, organisation, outcomes, records
+from dagster_project.extract.demo import backend, experience, feedback, oncall, organisation, outcomes, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
@@ -101,6 +101,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
     rows |= outcomes.outcomes(period, source.seed)
+    rows |= feedback.feedback(deliveries.values(), period, source.seed)
     rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
     return {name: _frame(TABLES[name], each) for name, each in rows.items()}
 
