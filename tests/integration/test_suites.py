@@ -31,7 +31,7 @@ DAMAGE = {
     "update marts.system_notes set limit_value = observed_value": ("system_notes", "what_is_noted_stands_out"),
     "update marts.system_notes set note_kind = 'slow_people'": (
         "system_notes",
-        "expect_column_values_to_be_in_set_note_kind",
+        "expect_note_kind_to_be_in_set",
     ),
     "update marts.metric_audit_quarterly set finding = 'found' where check_name = 'uneven_workload'": (
         "system_notes",
@@ -43,9 +43,9 @@ DAMAGE = {
     ),
     "update marts.metric_audit_quarterly set audit_kind = 'people' where check_name = 'too_many_kpis'": (
         "metric_audit_quarterly",
-        "expect_column_values_to_be_in_set_audit_kind",
+        "expect_audit_kind_to_be_in_set",
     ),
-    "delete from marts.metric_audit_quarterly where check_name = 'perceived_speed' and team = 'platform'": (
+    "delete from marts.metric_audit_quarterly where check_name = 'perceived_speed' and team = 'checkout'": (
         "metric_audit_quarterly",
         "every_team_is_checked_alike",
     ),
