@@ -35,6 +35,7 @@ MARTS = {
     "scorecard_quarterly",
     "slo_attainment_daily",
     "slo_status",
+    "slo_review_monthly",
     "oncall_weekly",
     "web_vitals_daily",
     "ov_team_quarterly",

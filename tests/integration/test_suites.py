@@ -80,6 +80,14 @@ DAMAGE = {
         "slo_status",
         "a_burning_budget_has_a_verdict",
     ),
+    "update marts.slo_review_monthly set exhausted_days = exhausted_days + 1 where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "its_days_are_those_of_the_daily_table",
+    ),
+    "update marts.slo_review_monthly set is_low_traffic = not is_low_traffic where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "a_finding_is_true",
+    ),
     "delete from marts.fct_pull_requests where pull_request_number = 1": (
         "fct_pull_requests",
         "every_pull_request_in_raw_is_here",
