@@ -157,7 +157,7 @@ def test_what_is_not_known_is_no_finding(reviews):
 
 def test_figures_of_a_review_are_those_of_its_month(reviews):
     row = reviews["kept-but-tickets"]
-    assert (row["month"], row["is_complete"], row["days"], row["total"]) == (MARCH, True, 31, 3100)
+    assert (row["month"], row["is_complete"], row["held_days"], row["total"]) == (MARCH, True, 31, 3100)
     assert (row["support_tickets"], row["support_tickets_per_1000_active_users"]) == (120, pytest.approx(120 / 31))
     assert row["support_tickets_per_1000_active_users_before"] == pytest.approx(180 / 90)
     row = reviews["kept-but-bounces"]

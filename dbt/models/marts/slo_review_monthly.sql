@@ -16,7 +16,7 @@ months as (
         slo,
         objective,
         max(day) as last_day,
-        count(*) as days,
+        count(*) as held_days,
         count(*) filter (where state in {{ judged_states }}) as judged_days,
         count(*) filter (where state = 'burning') as burning_days,
         count(*) filter (where state = 'exhausted') as exhausted_days,
@@ -25,16 +25,16 @@ months as (
         cast(sum(total) as bigint) as total,
         min(budget_remaining_rate) filter (where state in {{ judged_states }}) as lowest_budget_remaining_rate
     from {{ ref('slo_attainment_daily') }}
-    group by 1, slo, objective
+    group by month, slo, objective
 
 ),
 
-users as (
+user_days as (
 
     select
         service,
         day,
-        sum(users) as users
+        sum(users) as active_users
     from {{ ref('stg_active_users') }}
     group by service, day
 
@@ -44,22 +44,22 @@ users as (
 signals as (
 
     select
-        users.service,
-        users.day,
-        users.users,
+        user_days.service,
+        user_days.day,
+        user_days.active_users,
         count(tickets.ticket_key) as tickets,
         0 as judged_sessions,
         0 as judged_weight,
         0 as bounced_weight
-    from users
+    from user_days
     left join {{ ref('stg_support_tickets') }} as tickets
-        on users.service = tickets.service and users.day = tickets.opened_on
-    group by users.service, users.day, users.users
+        on user_days.service = tickets.service and user_days.day = tickets.opened_on
+    group by user_days.service, user_days.day, user_days.active_users
     union all
     select
         service,
         started_on as day,
-        0 as users,
+        0 as active_users,
         0 as tickets,
         judged as judged_sessions,
         judged_weight,
@@ -73,37 +73,37 @@ signals_monthly as (
     select
         service,
         {{ period_start('month', 'day') }} as month,
-        sum(users) / 1000.0 as thousand_user_days,
+        sum(active_users) / 1000.0 as thousand_user_days,
         sum(tickets) as tickets,
         sum(judged_sessions) as judged_sessions,
         sum(judged_weight) as judged_weight,
         sum(bounced_weight) as bounced_weight
     from signals
-    group by 1, 2
+    group by service, month
 
 ),
 
 compared as (
 
     select
-        now.service,
-        now.month,
-        max(now.tickets) as tickets,
-        max(now.thousand_user_days) as thousand_user_days,
-        max(now.judged_sessions) as judged_sessions,
-        {{ ratio('max(now.tickets)', 'max(now.thousand_user_days)') }} as ticket_rate,
-        {{ ratio('sum(before.tickets)', 'sum(before.thousand_user_days)') }} as ticket_rate_before,
-        sum(before.thousand_user_days) as thousand_user_days_before,
-        {{ ratio('max(now.bounced_weight)', 'max(now.judged_weight)') }} as bounce_rate,
-        {{ ratio('sum(before.bounced_weight)', 'sum(before.judged_weight)') }} as bounce_rate_before,
-        sum(before.judged_sessions) as judged_sessions_before
-    from signals_monthly as now
-    left join signals_monthly as before
+        latest.service,
+        latest.month,
+        max(latest.tickets) as tickets,
+        max(latest.thousand_user_days) as thousand_user_days,
+        max(latest.judged_sessions) as judged_sessions,
+        {{ ratio('max(latest.tickets)', 'max(latest.thousand_user_days)') }} as ticket_rate,
+        {{ ratio('sum(earlier.tickets)', 'sum(earlier.thousand_user_days)') }} as ticket_rate_before,
+        sum(earlier.thousand_user_days) as thousand_user_days_before,
+        {{ ratio('max(latest.bounced_weight)', 'max(latest.judged_weight)') }} as bounce_rate,
+        {{ ratio('sum(earlier.bounced_weight)', 'sum(earlier.judged_weight)') }} as bounce_rate_before,
+        sum(earlier.judged_sessions) as judged_sessions_before
+    from signals_monthly as latest
+    left join signals_monthly as earlier
         on
-            now.service = before.service
-            and before.month < now.month
-            and before.month >= now.month - interval {{ var('slo_review_baseline_months') }} month
-    group by now.service, now.month
+            latest.service = earlier.service
+            and latest.month > earlier.month
+            and latest.month <= earlier.month + interval {{ var('slo_review_baseline_months') }} month
+    group by latest.service, latest.month
 
 ),
 
@@ -142,7 +142,8 @@ reviewed as (
         signals.bounce_rate,
         signals.bounce_rate_before,
         coalesce(signals.has_more_tickets, signals.has_more_bounces) is not null as knows_users,
-        coalesce(signals.has_more_tickets, false) or coalesce(signals.has_more_bounces, false) as are_users_worse_off,
+        coalesce(signals.has_more_tickets, false) or coalesce(signals.has_more_bounces, false)
+            as are_users_worse_off,
         {{ period_end('month', 'months.month') }} <= as_of.local_as_of as is_complete
     from months
     cross join as_of
@@ -158,8 +159,9 @@ found as (
     select
         *,
         judged_days > 0 and exhausted_days = judged_days as is_always_missed,
-        judged_days > 0 and lowest_budget_remaining_rate >= {{ var('slo_review_safe_budget_rate') }} as is_never_at_risk,
-        2 * low_traffic_days >= days as is_low_traffic,
+        judged_days > 0 and lowest_budget_remaining_rate >= {{ var('slo_review_safe_budget_rate') }}
+            as is_never_at_risk,
+        2 * low_traffic_days >= held_days as is_low_traffic,
         case
             when judged_days > 0 and knows_users
                 then
@@ -185,7 +187,7 @@ select
     definition,
     target,
     is_complete,
-    days,
+    held_days,
     judged_days,
     burning_days,
     exhausted_days,
