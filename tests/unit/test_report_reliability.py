@@ -44,9 +44,9 @@ WEEKS = """
         0.75e0 as review_completion_rate, 0 as due_actions, 0 as actions_closed_on_time,
         null::double as actions_on_time_rate, quarter::date as response_quarter,
         minutes / 60 as acknowledge_median_hours, 9 as acknowledge_incidents,
-        null::double as action_median_hours,
-        0 as action_incidents, minutes / 6 as mitigate_median_hours, 7 as mitigate_incidents, null::double as resolve_median_hours,
-        0 as resolve_incidents
+        null::double as action_median_hours, 0 as action_incidents,
+        minutes / 6 as mitigate_median_hours, 7 as mitigate_incidents,
+        null::double as resolve_median_hours, 0 as resolve_incidents
     from (values
         ('2026-03-02', true, 10, 4, 14.0e0, 4, 1, '2026-01-01', 3.0e0),
         ('2026-03-09', true, 20, 10, 14.0e0, 6, 3, '2026-01-01', 3.0e0),
