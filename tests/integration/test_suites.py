@@ -454,6 +454,13 @@ def test_the_marts_of_the_demo_hold(sound):
     assert all(table.fingerprint.rows for table in sound.tables)
 
 
+def test_a_review_of_the_demo_has_something_to_say(settings, sound):
+    """A rarely started process, an SLO that users do not mind or that is out of reach, a safe one, an old one, good ones."""
+    with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
+        found = connection.sql("select distinct finding from marts.slo_review_monthly where is_complete").fetchall()
+    assert {finding for (finding,) in found} >= {"low_traffic", "never_at_risk", "stale", "matches"}
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_noticed_by_the_expectation_that_is_there_for_it(failures, damage):
     assert failures[DAMAGE[damage]].message != "holds"
