@@ -455,10 +455,13 @@ def test_the_marts_of_the_demo_hold(sound):
 
 
 def test_a_review_of_the_demo_has_something_to_say(settings, sound):
-    """A rarely started process, an SLO that users do not mind or that is out of reach, a safe one, an old one, good ones."""
+    """Cold starts are rare, some budgets are hardly touched, one SLO was last reviewed long ago, and others match."""
     with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
-        found = connection.sql("select distinct finding from marts.slo_review_monthly where is_complete").fetchall()
-    assert {finding for (finding,) in found} >= {"low_traffic", "never_at_risk", "stale", "matches"}
+        found = connection.sql(
+            "select bool_or(is_low_traffic), bool_or(is_never_at_risk), bool_or(is_stale), "
+            "bool_or(finding = 'matches') from marts.slo_review_monthly where is_complete"
+        ).fetchone()
+    assert found == (True, True, True, True)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
