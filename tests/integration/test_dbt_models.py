@@ -33,6 +33,8 @@ MARTS = {
     "dora_bands",
     "scorecard_monthly",
     "scorecard_quarterly",
+    "metric_audit_quarterly",
+    "system_notes",
     "slo_attainment_daily",
     "slo_status",
     "slo_review_monthly",

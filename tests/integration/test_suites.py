@@ -28,6 +28,31 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.system_notes set limit_value = observed_value": ("system_notes", "what_is_noted_stands_out"),
+    "update marts.system_notes set note_kind = 'slow_people'": (
+        "system_notes",
+        "expect_note_kind_to_be_in_set",
+    ),
+    "update marts.metric_audit_quarterly set finding = 'found' where check_name = 'uneven_workload'": (
+        "system_notes",
+        "concentrated_work_is_what_the_audit_found",
+    ),
+    "update marts.metric_audit_quarterly set finding = 'yes' where check_name = 'silent_reviews'": (
+        "metric_audit_quarterly",
+        "a_finding_is_one_of_its_kind",
+    ),
+    "update marts.metric_audit_quarterly set audit_kind = 'people' where check_name = 'too_many_kpis'": (
+        "metric_audit_quarterly",
+        "expect_audit_kind_to_be_in_set",
+    ),
+    "delete from marts.metric_audit_quarterly where check_name = 'perceived_speed' and team = 'checkout'": (
+        "metric_audit_quarterly",
+        "every_team_is_checked_alike",
+    ),
+    "delete from marts.metric_audit_quarterly where kpi = 'mttr' and team = 'all'": (
+        "metric_audit_quarterly",
+        "every_kpi_and_answer_of_the_reference_data_is_here",
+    ),
     "update marts.ov_team_quarterly set refused_scores = 2 where team = 'checkout' and status = 'published'": (
         "ov_team_quarterly",
         "a_row_without_values_shows_none",

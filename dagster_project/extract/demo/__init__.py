@@ -19,7 +19,9 @@ import polars as pl
 import yaml
 
 from dagster_project.contracts import (
+    AUDIT_ANSWERS,
     CORRECTIONS,
+    DECISION_LOG,
     JOURNEYS,
     OV_QUARTERS,
     ROTATIONS,
@@ -161,6 +163,8 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, OV_QUARTERS, outcomes.closed_quarters(Period(source.days)))
+    _write_csv(seeds, DECISION_LOG, outcomes.DECISIONS_MADE)
+    _write_csv(seeds, AUDIT_ANSWERS, outcomes.AUDIT_ANSWERS_GIVEN)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     slos = seeds / FOLDER
     slos.mkdir(exist_ok=True)

@@ -25,7 +25,7 @@ ESCAPED_DEFECTS_PER_DAY = 0.12
 LINES_OF_A_PATH = 2400
 COVERAGE, COVERAGE_OVER_REPORTED = 0.7, 0.9
 SILENT_REVIEW_RATE, SILENT_REVIEW_RATE_SILENT = 0.3, 0.9
-PARTICIPATION, PARTICIPATION_SILENT = 0.85, 0.4
+PARTICIPATION, PARTICIPATION_SILENT = 0.85, 0.3
 # Each week a quarter of everybody is asked.
 WEEKS_BETWEEN_QUESTIONS = 4
 QUESTIONS = ("perceived_speed", "perceived_reliability", "psychological_safety", "sustainable_workload")
