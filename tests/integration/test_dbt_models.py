@@ -37,6 +37,7 @@ MARTS = {
     "system_notes",
     "slo_attainment_daily",
     "slo_status",
+    "slo_review_monthly",
     "oncall_weekly",
     "web_vitals_daily",
     "ov_team_quarterly",

@@ -105,6 +105,14 @@ DAMAGE = {
         "slo_status",
         "a_burning_budget_has_a_verdict",
     ),
+    "update marts.slo_review_monthly set exhausted_days = exhausted_days + 1 where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "its_days_are_those_of_the_daily_table",
+    ),
+    "update marts.slo_review_monthly set is_low_traffic = not is_low_traffic where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "a_finding_is_true",
+    ),
     "delete from marts.fct_pull_requests where pull_request_number = 1": (
         "fct_pull_requests",
         "every_pull_request_in_raw_is_here",
@@ -469,6 +477,16 @@ def failures(settings, sound, tmp_path_factory):
 def test_the_marts_of_the_demo_hold(sound):
     assert {table.table for table in sound.tables} == set(TABLES)
     assert all(table.fingerprint.rows for table in sound.tables)
+
+
+def test_a_review_of_the_demo_has_something_to_say(settings, sound):
+    """Cold starts are rare, some budgets are hardly touched, one SLO was last reviewed long ago, and others match."""
+    with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
+        found = connection.sql(
+            "select bool_or(is_low_traffic), bool_or(is_never_at_risk), bool_or(is_stale), "
+            "bool_or(finding = 'matches') from marts.slo_review_monthly where is_complete"
+        ).fetchone()
+    assert found == (True, True, True, True)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

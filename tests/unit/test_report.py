@@ -498,7 +498,7 @@ def test_thirteen_months_are_in_view_and_the_earlier_ones_fold(document):
 def test_services_stand_by_team_and_name_whatever_their_figures(document):
     assert list(sections(document)) == [EVIL, "api", "zebra-worker", "storefront"]
     contents = [link.text for link in document.one("nav").all("a")]
-    assert contents == [*sections(document), "What users experience"]
+    assert contents == [*sections(document), "What users experience", "What was promised, and who was woken"]
     teams = [heading.text for heading in document.all("h2")]
     assert teams == [
         "How to read this page",
@@ -506,6 +506,7 @@ def test_services_stand_by_team_and_name_whatever_their_figures(document):
         "Payments",
         "Web",
         "What users experience",
+        "What was promised, and who was woken",
         "DORA bands of 2024",
         "Definitions",
     ]
