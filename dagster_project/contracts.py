@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dagster_project.guard.decisions import DECISIONS
+
 Type = Literal["text", "integer", "number", "boolean", "timestamp", "date", "hash"]
 
 DUCKDB_TYPES: dict[Type, str] = {
@@ -1176,13 +1178,20 @@ OV_QUARTERS = Table(
 
 DECISION_LOG = Table(
     "decision_log",
-    "One decision that a metric informed.",
+    "One decision that a KPI informed.",
     key=("decided_on", "metric", "decision"),
     schema="reference",
     columns=(
         Column("decided_on", "date", "The day.", required=True),
         Column("team", "text", "The team that it concerns, as named in teams.csv; empty: the organisation."),
-        Column("metric", "text", "The metric, as the scorecard names it.", required=True),
+        Column("metric", "text", "The KPI, as named in kpis.csv.", required=True),
+        Column(
+            "decision_kind",
+            "text",
+            "What kind of decision it was; the column decisions of kpis.csv maps a KPI to those that it may inform.",
+            required=True,
+            allowed=tuple(DECISIONS),
+        ),
         Column("decision", "text", "What was decided; names nobody.", required=True),
         Column("decided_by_role", "text", "Role, never a name, of who decided.", required=True),
         Column("link", "text", "Where to read it, a URL."),

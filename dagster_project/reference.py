@@ -12,6 +12,8 @@ import duckdb
 import polars as pl
 
 from dagster_project.contracts import (
+    AUDIT_ANSWERS,
+    DECISION_LOG,
     DEGRADATION_INDICATORS,
     DORA_BANDS,
     KPIS,
@@ -26,6 +28,7 @@ from dagster_project.contracts import (
     Table,
 )
 from dagster_project.errors import ConfigurationError
+from dagster_project.guard.decisions import DECISIONS
 from dagster_project.load import checked_rows
 from dagster_project.routes import RouteRule
 from dagster_project.settings import PROJECT_DIR
@@ -35,6 +38,9 @@ from dagster_project.warehouse import transaction
 REQUIRED_FILES = {SERVICES.name, TEAMS.name}
 # Facts about the world, or a first proposal: a folder without the file has the one shipped here.
 SHIPPED_FILES = {PROFILES.name, DORA_BANDS.name, DEGRADATION_INDICATORS.name, RUBRIC.name, KPIS.name}
+
+# In published tables this is the team of a row about all of them.
+ALL_TEAMS = "all"
 
 
 def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
@@ -158,6 +164,8 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
             problems.append(f"{folder / 'teams.csv'}: team {team!r} stands there {count} times; keep one row")
     for team in teams:
         place = f"{folder / 'teams.csv'} line {team['line']}"
+        if team["team"] == ALL_TEAMS:
+            problems.append(f"{place}: {ALL_TEAMS!r} stands for all teams together; give the team another name")
         if team["parent"] and team["parent"] not in parents:
             problems.append(f"{place}: parent {team['parent']!r} is no team of this file")
         if team["time_zone"] and team["time_zone"] not in zones:
@@ -186,6 +194,7 @@ def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
         )
         + _gaps_of_the_rubric(reference_file(folder, RUBRIC), rows["rubric"].to_dicts())
         + _kpi_faults(reference_file(folder, KPIS), rows["kpis"].to_dicts())
+        + _audit_faults(folder, rows, set(parents))
     )
 
 
@@ -219,9 +228,25 @@ def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
         place = f"{file} line {kpi['line']}"
         if kpi["pair"] and kpi["pair"] not in names:
             problems.append(f"{place}: pair {kpi['pair']!r} is no KPI of this file")
+        if unknown := sorted(set((kpi["decisions"] or "").split()) - set(DECISIONS)):
+            problems.append(f"{place}: decisions: {unknown[0]!r} is none; allowed: {', '.join(DECISIONS)}")
         for other in kpis[:index]:
             if kpi["kpi"] == other["kpi"] and _overlap(kpi, other):
                 problems.append(f"{place}: {kpi['kpi']!r} has two definitions at once, see line {other['line']}")
+    return problems
+
+
+def _audit_faults(folder: Path, rows: dict[str, pl.DataFrame], teams: set[str]) -> list[str]:
+    """Decisions and answers about teams or KPIs that the other files do not name."""
+    kpis = set(rows[KPIS.name]["kpi"])
+    problems = []
+    for table in (DECISION_LOG, AUDIT_ANSWERS):
+        for row in rows[table.name].iter_rows(named=True):
+            place = f"{folder / table.name}.csv line {row['line']}"
+            if row["team"] and row["team"] not in teams:
+                problems.append(f"{place}: team {row['team']!r} is not in teams.csv")
+            if row.get("metric") and row["metric"] not in kpis:
+                problems.append(f"{place}: metric {row['metric']!r} is no KPI of kpis.csv")
     return problems
 
 

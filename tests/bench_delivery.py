@@ -32,7 +32,9 @@ class Measured(NamedTuple):
 
 def dbt_run(build_file: Path, *arguments: str) -> Measured:
     """`dbt run` on a copy of a build file. Tests are not part of the figure."""
-    copy = build_file.with_name("measured.duckdb")
+    # Under the same name, which is that of the database in the SQL of its views.
+    copy = build_file.parent / "measured" / build_file.name
+    copy.parent.mkdir(exist_ok=True)
     shutil.copyfile(build_file, copy)
     started = time.perf_counter()
     process = subprocess.Popen(dbt_command(copy.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(copy))

@@ -27,7 +27,9 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> TableFinge
     equal rows do not cancel out.
     """
     columns = columns_of(connection, table)
-    row = ", ".join(f"{_quoted(name, chr(39))}: {_quoted(name, chr(34))}" for name in columns)
+    # DuckDB's order by makes 0.0 of -0.0; adding a zero does so everywhere.
+    plus = {name: " + 0e0" if kind == "DOUBLE" else "" for name, kind in columns.items()}
+    row = ", ".join(f"{_quoted(name, chr(39))}: {_quoted(name, chr(34))}{plus[name]}" for name in columns)
     rows, *sums = connection.execute(f"""
         select count(*), sum(cast(digest >> 64 as ubigint)), sum(cast(digest & 18446744073709551615 as ubigint))
         from (select md5_number(cast(to_json({{{row}}}) as varchar)) as digest from {table})

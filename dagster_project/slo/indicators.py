@@ -1,7 +1,7 @@
 """The vocabulary of a metricSource of type plumbline: which events are counted, and by what conditions.
 
 A condition names a column, an operator and a value. Columns are those of the raw tables' contracts and a few derived
-ones; values never become SQL, they are rows that the models compare with.
+ones; a value becomes SQL only as a number or a quoted text.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@
     create table if not exists reference.degradation_indicators (indicator VARCHAR, service VARCHAR, least_rise DOUBLE, objective_ms DOUBLE);
     create table if not exists reference.rubric (dimension VARCHAR, level BIGINT, descriptor VARCHAR, valid_from DATE, valid_to DATE);
     create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
-    create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
+    create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision_kind VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
     create table if not exists reference.audit_answers (quarter DATE, question VARCHAR, team VARCHAR, answer VARCHAR, why VARCHAR, answered_by_role VARCHAR, answered_on DATE);
     create table if not exists reference.kpis (kpi VARCHAR, layer VARCHAR, measure VARCHAR, unit VARCHAR, direction VARCHAR, owner_role VARCHAR, pair VARCHAR, decisions VARCHAR, is_actionable BOOLEAN, is_gameable_alone BOOLEAN, practical_margin DOUBLE, target DOUBLE, valid_from DATE, valid_to DATE);
     create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);

@@ -37,16 +37,16 @@
 {%- endmacro %}
 
 
-{# The place of a text among literals, from 1; 0 where it is none of them. DuckDB asks once for each text of a block that
+{# The place of a text among literals, from 1; NULL where it is none of them. DuckDB asks once for each text of a block that
    it keeps by a dictionary, however many rows have it. #}
 {% macro place_in(literals, text) %}{{ adapter.dispatch('place_in')(literals, text) }}{% endmacro %}
 
 {% macro default__place_in(literals, text) -%}
-    coalesce(list_position([{{ literals | join(', ') }}], {{ text }}), 0)
+    list_position([{{ literals | join(', ') }}], {{ text }})
 {%- endmacro %}
 
 {% macro spark__place_in(literals, text) -%}
-    array_position(array({{ literals | join(', ') }}), {{ text }})
+    nullif(array_position(array({{ literals | join(', ') }}), {{ text }}), 0)
 {%- endmacro %}
 
 
@@ -58,4 +58,16 @@
 
 {% macro spark__each_of(list) -%}
     explode({{ list }})
+{%- endmacro %}
+
+
+{# A list of the whole numbers from 0 on, so many. #}
+{% macro whole_numbers_below(number) %}{{ adapter.dispatch('whole_numbers_below')(number) }}{% endmacro %}
+
+{% macro default__whole_numbers_below(number) -%}
+    range({{ number }})
+{%- endmacro %}
+
+{% macro spark__whole_numbers_below(number) -%}
+    sequence(0, {{ number }} - 1)
 {%- endmacro %}

@@ -125,12 +125,11 @@ scaled_points as (
     select
         *,
         case kind
-            when 'frequency' then sqrt(value)
+            when 'frequency' then power(value, 2 / 3.0)
             -- greatest() passes over a value that is not known.
             when 'duration' then case when value is not null then ln(greatest(value, 1 / 60.0)) end
             else value
-        end as scaled,
-        case kind when 'frequency' then 0.25 / nullif(n, 0) when 'duration' then 0 end as least_variance
+        end as scaled
     from points
 
 ),
@@ -142,7 +141,6 @@ in_sequence as (
         *,
         lag(scaled) over line as scaled_before,
         lag(n) over line as n_before,
-        lag(least_variance) over line as least_variance_before,
         case when row_number() over line > 1 then scaled end as baseline_scaled,
         case when row_number() over line > 1 then numerator end as baseline_numerator,
         case when row_number() over line > 1 then n end as baseline_n
@@ -171,14 +169,15 @@ baselines as (
 
 ),
 
--- A rate's centre is that of all its cases; its share for the least variance is moved off 0 and 1 as Agresti and Coull
--- do, since no failure among 20 does not prove that there are none.
+-- A rate's centre is that of all its cases; what the least variance follows from is moved off 0 and 1 as Agresti and
+-- Coull do, since no failure among 20 does not prove that there are none.
 centred as (
 
     select
         *,
         case when kind = 'rate' then {{ ratio('numerator_total', 'n_total') }} else mean_scaled end as centre,
-        (numerator_total + {{ z_squared() }} / 2) / (n_total + {{ z_squared() }}) as share
+        (numerator_total + {{ z_squared() }} / 2)
+        / (n_total + case when kind = 'rate' then {{ z_squared() }} else 0 end) as share
     from baselines
 
 ),
@@ -195,13 +194,15 @@ spread as (
         greatest(
             variance,
             variance / nullif(n{{ suffix }} * mean_inverse_n, 0),
-            case
-                when kind = 'rate' then share * (1 - share) / nullif(n{{ suffix }}, 0) else least_variance{{ suffix }}
+            case kind
+                when 'rate' then share * (1 - share) / nullif(n{{ suffix }}, 0)
+                when 'frequency' then 4 / 9.0 * power(share, 1 / 3.0) / nullif(n{{ suffix }}, 0)
+                else 0
             end
         ) as variance_{{ when }},
         {%- endfor %}
         case kind
-            when 'frequency' then centre * (sqrt(1 + practical_margin) - 1)
+            when 'frequency' then centre * (power(1 + practical_margin, 2 / 3.0) - 1)
             when 'duration' then ln(1 + practical_margin)
             else greatest(practical_margin * centre, {{ var('trend_practical_margin_of_rates') }})
         end as margin
@@ -233,7 +234,7 @@ select
     {% for end in ['centre', 'low', 'high'] -%}
     case
         when not is_complete or baseline_periods < 4 or baseline_days < 28 then null
-        when kind = 'frequency' then round(greatest({{ end }}, 0) * greatest({{ end }}, 0), 9)
+        when kind = 'frequency' then round(power(greatest({{ end }}, 0), 1.5), 9)
         when kind = 'duration' then round(exp({{ end }}), 9)
         else round(least(greatest({{ end }}, 0), 1), 9)
     end as {{ {'centre': 'baseline_mean', 'low': 'lower_limit', 'high': 'upper_limit'}[end] }},

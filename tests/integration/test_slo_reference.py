@@ -66,6 +66,34 @@ def job(random: Random, key: int) -> dict[str, Any]:
     }
 
 
+def process_sample(random: Random, key: int) -> dict[str, Any]:
+    """Of one of few processes, never two of one at a time."""
+    kind = random.choice(["sample", "sample", "sample", "start", "crash"])
+    return {
+        "sample_id": f"p{key}",
+        "service": random.choice(SERVICES),
+        "process_id": f"process {random.randrange(8)}",
+        "occurred_at": at(random) - timedelta(microseconds=key),
+        "sample_kind": kind,
+        "is_cold_start": maybe(random, True, False) if kind == "start" else None,
+        "startup_ms": random.choice([100.0, 3000.0]) if kind == "start" else None,
+        "uptime_seconds": maybe(random, 3599.0, 3600.0, 90000.0),
+        "rss_bytes": maybe(random, 0, 100, 149, 150, 151),
+    }
+
+
+def synthetic_check(random: Random, key: int) -> dict[str, Any]:
+    return {
+        "check_run_id": f"c{key}",
+        "service": random.choice(SERVICES),
+        "check_name": maybe(random, "home", "cart"),
+        "location": random.choice(["eu", "us"]),
+        "occurred_at": at(random),
+        "is_success": random.choice([True, True, False]),
+        "duration_ms": maybe(random, 80.0, 2000.0),
+    }
+
+
 def browser_events(random: Random, session: int) -> list[dict[str, Any]]:
     """A short session: a page view, and then whatever."""
     began, service = at(random), random.choice(SERVICES)
@@ -137,6 +165,19 @@ OFFERED = {
         condition("status", "eq", "success"),
         condition("status", "ne", "cancelled"),
         condition("queue", "eq", "mail"),
+    ],
+    "process_samples": [
+        condition("sample_kind", "in", ["start", "crash"]),
+        condition("is_cold_start", "ne", True),
+        condition("rss_growth_rate", "lte", 0.5),
+        condition("rss_growth_rate", "is_present", True),
+        condition("uptime_seconds", "gte", 3600),
+    ],
+    "synthetic_checks": [
+        condition("is_success", "eq", True),
+        condition("check_name", "eq", "home"),
+        condition("duration_ms", "lt", 2000),
+        condition("location", "ne", "us"),
     ],
 }
 WINDOWS = [
@@ -212,6 +253,16 @@ def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list
     for row in users:
         sessions[row["session_id"]].append(row)
     units["sessions"] = [(min(row["occurred_at"] for row in events), events) for events in sessions.values()]
+    units["synthetic_checks"] = [(row["occurred_at"], [row]) for row in rows["synthetic_checks"]]
+    settled: dict[tuple[str, str], dict] = {}
+    for row in sorted(rows["process_samples"], key=lambda row: row["occurred_at"]):
+        process = (row["service"], row["process_id"])
+        if row["sample_kind"] == "sample" and row["rss_bytes"] and (row["uptime_seconds"] or 0) >= 3600:
+            settled.setdefault(process, row)
+        first, growth = settled.get(process), None
+        if first and row["rss_bytes"] is not None:
+            growth = row["rss_bytes"] / first["rss_bytes"] - 1
+        units["process_samples"].append((row["occurred_at"], [row | {"rss_growth_rate": growth}]))
     units["jobs"] = [(row["finished_at"], [row]) for row in rows["jobs"] if row["finished_at"]]
     for deadline in (120, 3600):
         for row in rows["jobs"]:
@@ -226,11 +277,13 @@ def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list
 @pytest.fixture(scope="module")
 def random_slos(tmp_path_factory):
     folder, random = tmp_path_factory.mktemp("slos"), Random(5)
-    definitions = [random_definition(random, number) for number in range(70)]
+    definitions = [random_definition(random, number) for number in range(90)]
     rows = {
         "requests": [request(random, key) for key in range(3000)],
         "jobs": [job(random, key) for key in range(1000)],
         "rum_events": [event for session in range(500) for event in browser_events(random, session)],
+        "process_samples": [process_sample(random, key) for key in range(600)],
+        "synthetic_checks": [synthetic_check(random, key) for key in range(600)],
     }
     (folder / "seeds/slos").mkdir(parents=True)
     (folder / "seeds/services.csv").write_text("service,team,component_kind\napi,back,node_service\n", encoding="utf-8")
@@ -254,10 +307,10 @@ def random_slos(tmp_path_factory):
     return [(definition, counts(definition, units)) for definition in definitions], tables
 
 
-def test_every_day_is_judged_as_the_reference_does(random_slos):
-    definitions, tables = random_slos
-    built = {(row["slo"], row["objective"], row["day"]): row for row in tables["slo_attainment_daily"]}
-    compared, states = 0, set()
+def agreeing_states(definitions: list[tuple[dict[str, Any], dict]], rows: list[dict[str, Any]]) -> list[str]:
+    """The states of the days of `slo_attainment_daily`, after comparing each with the reference over its minutes."""
+    built = {(row["slo"], row["objective"], row["day"]): row for row in rows}
+    states = []
     for definition, minutes in definitions:
         reference = Reference(definition, minutes, AS_OF)
         for position, objective in enumerate(definition["spec"]["objectives"], 1):
@@ -269,12 +322,28 @@ def test_every_day_is_judged_as_the_reference_does(random_slos):
                 for name, value in expected.items():
                     is_number = isinstance(value, float)
                     assert row[name] == (pytest.approx(value, abs=1e-7) if is_number else value), (name, where)
-                compared += 1
-                states.add(row["state"])
+                states.append(row["state"])
     # What is left has no event at all.
     assert {row["state"] for row in built.values()} <= {"no_data"}
-    assert compared > 1500
-    assert states == {"data_error", "exhausted", "burning", "healthy", "insufficient_data", "no_data"}
+    return states
+
+
+def test_every_day_is_judged_as_the_reference_does(random_slos):
+    definitions, tables = random_slos
+    states = agreeing_states(definitions, tables["slo_attainment_daily"])
+    assert len(states) > 1500
+    assert set(states) == {"data_error", "exhausted", "burning", "healthy", "insufficient_data", "no_data"}
+    assert {source for source, events in events_counted(definitions).items() if events} == set(OFFERED)
+
+
+def events_counted(definitions: list[tuple[dict[str, Any], dict]]) -> dict[str, int]:
+    """How many events the definitions of each source count."""
+    known: dict[str, int] = defaultdict(int)
+    for definition, minutes in definitions:
+        (metric, *_) = definition["spec"]["indicator"]["spec"].values()
+        source = (metric.get("total") or metric)["metricSource"]["spec"]["source"]
+        known[source] += sum(total for _, total in minutes.values())
+    return known
 
 
 def test_burn_rates_of_now_are_those_of_the_reference(random_slos):

@@ -7,7 +7,14 @@ from random import Random
 import duckdb
 import pytest
 import yaml
-from test_slo_reference import browser_events, job, random_definition, request
+from test_slo_reference import (
+    browser_events,
+    job,
+    process_sample,
+    random_definition,
+    request,
+    synthetic_check,
+)
 from test_updates import Installation
 
 from dagster_project.slo.definitions import read_definitions, reference_rows
@@ -40,6 +47,8 @@ def random_events(random: Random, share: float, new: int) -> dict[str, list[dict
         "requests": [request(random, key) for key in keys(600)],
         "jobs": [job(random, key) for key in keys(300)],
         "rum_events": [event for session in keys(100) for event in browser_events(random, session)],
+        "process_samples": [process_sample(random, key) for key in keys(150)],
+        "synthetic_checks": [synthetic_check(random, key) for key in keys(150)],
     }
 
 

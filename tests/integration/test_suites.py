@@ -28,6 +28,35 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.ov_team_quarterly set met_slo_objectives = slo_objectives + 1": (
+        "ov_team_quarterly",
+        "no_more_objectives_are_met_than_there_are",
+    ),
+    "update marts.system_notes set limit_value = observed_value": ("system_notes", "what_is_noted_stands_out"),
+    "update marts.system_notes set note_kind = 'slow_people'": (
+        "system_notes",
+        "expect_note_kind_to_be_in_set",
+    ),
+    "update marts.metric_audit_quarterly set finding = 'found' where check_name = 'uneven_workload'": (
+        "system_notes",
+        "concentrated_work_is_what_the_audit_found",
+    ),
+    "update marts.metric_audit_quarterly set finding = 'yes' where check_name = 'silent_reviews'": (
+        "metric_audit_quarterly",
+        "a_finding_is_one_of_its_kind",
+    ),
+    "update marts.metric_audit_quarterly set audit_kind = 'people' where check_name = 'too_many_kpis'": (
+        "metric_audit_quarterly",
+        "expect_audit_kind_to_be_in_set",
+    ),
+    "delete from marts.metric_audit_quarterly where check_name = 'perceived_speed' and team = 'checkout'": (
+        "metric_audit_quarterly",
+        "every_team_is_checked_alike",
+    ),
+    "delete from marts.metric_audit_quarterly where kpi = 'mttr' and team = 'all'": (
+        "metric_audit_quarterly",
+        "every_kpi_and_answer_of_the_reference_data_is_here",
+    ),
     "update marts.ov_team_quarterly set refused_scores = 2 where team = 'checkout' and status = 'published'": (
         "ov_team_quarterly",
         "a_row_without_values_shows_none",
@@ -79,6 +108,14 @@ DAMAGE = {
     "update marts.slo_status set state = 'burning', verdict = 'none' where slo = 'receipts-on-time'": (
         "slo_status",
         "a_burning_budget_has_a_verdict",
+    ),
+    "update marts.slo_review_monthly set exhausted_days = exhausted_days + 1 where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "its_days_are_those_of_the_daily_table",
+    ),
+    "update marts.slo_review_monthly set is_low_traffic = not is_low_traffic where slo = 'cold-starts'": (
+        "slo_review_monthly",
+        "a_finding_is_true",
     ),
     "delete from marts.fct_pull_requests where pull_request_number = 1": (
         "fct_pull_requests",
@@ -444,6 +481,16 @@ def failures(settings, sound, tmp_path_factory):
 def test_the_marts_of_the_demo_hold(sound):
     assert {table.table for table in sound.tables} == set(TABLES)
     assert all(table.fingerprint.rows for table in sound.tables)
+
+
+def test_a_review_of_the_demo_has_something_to_say(settings, sound):
+    """Cold starts are rare, some budgets are hardly touched, one SLO was last reviewed long ago, and others match."""
+    with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
+        found = connection.sql(
+            "select bool_or(is_low_traffic), bool_or(is_never_at_risk), bool_or(is_stale), "
+            "bool_or(finding = 'matches') from marts.slo_review_monthly where is_complete"
+        ).fetchone()
+    assert found == (True, True, True, True)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -107,12 +107,14 @@ def test_a_frequency_of_zero_has_a_verdict_and_the_noise_of_its_own_count(sql):
     def frequencies(*counts: int) -> list[dict]:
         return [{"frequency_deployments": count, "deployments_per_day": count / 30} for count in counts]
 
-    # 30 a month: the square root of 1 a day, its least variance 1 / (4 × 30); t(0.975, 11) = 2.200985.
+    # 1 a day, to the power of two thirds; its least variance 4/9 × the cube root of the frequency / 30 days;
+    # t(0.975, 11) = 2.200985.
     baseline = [0, *[30] * 12]
     *_, last = of_one(sql, "deployments_per_day", frequencies(*baseline, 45, 45))
-    reach = 2.200985 * sqrt(1 / 120 * (1 + 1 / 12))
-    assert last["upper_limit"] == pytest.approx((1 + reach) ** 2)
-    assert last["lower_limit"] == pytest.approx((1 - reach) ** 2)
+    least = 4 / 9 * ((360 + Z_SQUARED / 2) / 360) ** (1 / 3) / 30
+    reach = 2.200985 * sqrt(least * (1 + 1 / 12))
+    assert last["upper_limit"] == pytest.approx((1 + reach) ** 1.5)
+    assert last["lower_limit"] == pytest.approx((1 - reach) ** 1.5)
     assert last["verdict"] == "improving"
     *_, last = of_one(sql, "deployments_per_day", frequencies(*baseline, 0, 0))
     assert last["verdict"] == "worsening"
@@ -179,7 +181,7 @@ def reference(months: list[dict], metric: str) -> list[str | None]:
         value = row.get(metric)
         if value is None:
             return None
-        return {"frequency": sqrt(value), "duration": log(max(value, 1 / 60)), "rate": value}[kind]
+        return {"frequency": value ** (2 / 3), "duration": log(max(value, 1 / 60)), "rate": value}[kind]
 
     found = []
     for last, row in enumerate(months):
@@ -204,8 +206,12 @@ def reference(months: list[dict], metric: str) -> list[str | None]:
             margin = max(MARGIN * centre, MARGIN_OF_RATES)
         else:
             centre = fmean(values)
-            least = [0.25 / each["calendar_days"] if kind == "frequency" else 0 for each in judged]
-            margin = log(1 + MARGIN) if kind == "duration" else centre * (sqrt(1 + MARGIN) - 1)
+            least, margin = [0, 0], log(1 + MARGIN)
+            if kind == "frequency":
+                count, days = (sum(each[name] for each in baseline) for name in (numerator, n))
+                usual = (count + Z_SQUARED / 2) / days
+                least = [4 / 9 * usual ** (1 / 3) / each["calendar_days"] for each in judged]
+                margin = centre * ((1 + MARGIN) ** (2 / 3) - 1)
         inverse = fmean(1 / each[n] for each in baseline)
         scales = [max(1 / each[n] / inverse, 1) for each in judged]
         noise = [max(variance(values) * scale, each) for scale, each in zip(scales, least, strict=True)]

@@ -24,12 +24,8 @@ END = datetime(2026, 7, 1)
 BAD_RELEASE = PLANTED["bad_release"]
 
 
-# What people write about their work and each other's, and events of pull requests, whose rows say all already.
-NOT_FILLED = {
-    "pull_request_events",
-    *("support_tickets", "active_users", "critical_path_coverage", "escaped_defects"),
-    *("retrospectives", "survey_responses", "review_activity"),
-}
+# Events of pull requests, whose rows say all already.
+NOT_FILLED = {"pull_request_events"}
 FILLED = [table for table in RAW_TABLES if table.name not in NOT_FILLED]
 
 
@@ -98,6 +94,7 @@ def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updat
         for name in (
             *("deployments", "pull_requests", "builds", "incidents", "operational_changes", "jobs"),
             *("post_incident_reviews", "post_incident_actions"),
+            *("support_tickets", "active_users", "escaped_defects", "retrospectives"),
         )
     }
 
@@ -491,7 +488,58 @@ def test_the_pager_is_noisy_for_the_planted_service_alone(raw):
     """).fetchone() == (0, count)
 
 
-def test_delivery_improves_for_the_planted_service_alone(raw):
+def test_one_team_reviews_in_silence_and_stays_away_from_its_retrospectives(raw):
+    truth = PLANTED["silent"]
+    silent = dict(
+        raw.sql(f"""
+            select repository = 'demo/{truth.service}' and {around("silent", "submitted_at")},
+                avg((comments = 0)::integer)
+            from raw.pull_requests join restricted.review_activity using (repository, pull_request_number) group by all
+        """).fetchall()
+    )
+    assert silent[True] > 0.8 > 0.4 > silent[False]
+    present = dict(
+        raw.sql(f"""
+            select team = '{truth.team}' and {around("silent", "held_at")}, sum(people_present) / sum(people_invited)
+            from raw.retrospectives group by all
+        """).fetchall()
+    )
+    assert present[True] < 0.55 < 0.8 < present[False]
+
+
+def test_coverage_rises_for_one_service_by_tests_that_are_flaky(raw):
+    truth = PLANTED["over_reported"]
+    coverage = dict(
+        raw.sql(f"""
+            select service = '{truth.service}' and measured_at >= '{truth.begins}',
+                sum(lines_covered) / sum(lines_total)
+            from raw.critical_path_coverage group by all
+        """).fetchall()
+    )
+    assert (coverage[True], coverage[False]) == (pytest.approx(0.9, abs=0.01), pytest.approx(0.7, abs=0.01))
+    flaky = dict(
+        raw.sql(f"""
+            select service = '{truth.service}' and started_at >= '{truth.begins}', avg((builds > 1)::integer)
+            from (
+                select service, min(started_at) as started_at, count(*) as builds
+                from raw.builds group by service, commit_sha
+            )
+            group by all
+        """).fetchall()
+    )
+    assert flaky[True] > 0.25 > 0.1 > flaky[False]
+
+
+def test_one_team_says_that_it_is_slow(raw):
+    truth = PLANTED["perception_gap"]
+    answers = raw.sql(f"""
+        select team = '{truth.team}' and question = 'perceived_speed' and answered_at >= '{truth.begins}', avg(answer)
+        from restricted.survey_responses group by all
+    """).fetchall()
+    assert dict(answers) == {True: pytest.approx(1.8, abs=0.3), False: pytest.approx(3.7, abs=0.1)}
+
+
+def test_delivery_improves_for_the_planted_service_alone_and_is_gamed_in_another(raw):
     thirds = raw.sql("""
         with bounds as (select timestamp '2025-10-01' as first, timestamp '2026-07-01' as last),
         shipped as (
@@ -520,8 +568,10 @@ def test_delivery_improves_for_the_planted_service_alone(raw):
     ((_, lead_time, deployments),) = change.filter(improved).rows()
     assert lead_time < 0.5
     assert deployments > 1.5
-    control = change.filter(~improved)
-    assert control.height == 7
+    gamed = pl.col("service") == PLANTED["gamed"].service
+    assert change.filter(gamed)["deployments"].item() > 2
+    control = change.filter(~improved & ~gamed)
+    assert control.height == 6
     assert control["lead_time"].is_between(0.7, 1.45).all()
     assert control["deployments"].is_between(0.7, 1.45).all()
 

@@ -151,6 +151,10 @@ KPI = "{},reliability,{},hours,lower,lead,{},examine,true,false,0.1,{},{},{}\n"
             KPI.format("a", "mttr_hours", "", "", "", "").replace("examine", "promotion"),
             "kpis.csv line 2: a KPI informs no decision about pay, promotion, dismissal or rank",
         ),
+        (
+            KPI.format("a", "mttr_hours", "", "", "", "").replace("examine", "examine guess"),
+            "kpis.csv line 2: decisions: 'guess' is none; allowed: describe, examine, improve_delivery",
+        ),
     ],
 )
 def test_a_wrong_kpi_is_named(connection, settings, rows, says):
@@ -167,6 +171,39 @@ def test_a_kpi_may_change_its_target_and_the_shipped_ones_hold(connection, setti
     )
     (settings.reference_dir / "kpis.csv").write_text(f"{header}\n{rows}", encoding="utf-8")
     assert load_reference(connection, settings.reference_dir)["kpis"] == 2
+
+
+LOG = "decided_on,team,metric,decision_kind,decision,decided_by_role,link\n"
+ANSWERS = "quarter,question,team,answer,why,answered_by_role,answered_on\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "decision_log",
+            LOG + "2025-01-01,,speed,examine,Look,head,\n",
+            "line 2: metric 'speed' is no KPI of kpis.csv",
+        ),
+        ("decision_log", LOG + "2025-01-01,ship,mttr,examine,Look,head,\n", "line 2: team 'ship' is not in teams.csv"),
+        ("decision_log", LOG + "2025-01-01,,mttr,promotion,Up,head,\n", "line 2: decision_kind: not one of describe, "),
+        (
+            "audit_answers",
+            ANSWERS + "2025-01-01,gamed,ship,no,Fine,head,2025-04-05\n",
+            "audit_answers.csv line 2: team 'ship' is not in teams.csv",
+        ),
+        (
+            "audit_answers",
+            ANSWERS + "2025-02-01,gamed,,no,Fine,head,2025-04-05\n",
+            "audit_answers.csv line 2: quarter is not the first day of a quarter",
+        ),
+        ("teams", TEAMS + "shop,,UTC\nall,,UTC\n", "teams.csv line 3: 'all' stands for all teams together"),
+    ],
+)
+def test_a_wrong_row_of_the_audit_is_named(connection, settings, name, text, says):
+    write(settings)
+    (settings.reference_dir / f"{name}.csv").write_text(text, encoding="utf-8")
+    assert says in refusal(connection, settings)
 
 
 @pytest.mark.parametrize(

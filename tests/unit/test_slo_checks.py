@@ -82,6 +82,20 @@ def test_a_definition_that_counts_what_another_does_is_found(settings, slos, tmp
     assert found(settings, copy) == []
 
 
+def test_two_definitions_may_count_the_same_one_after_the_other(settings, slos, tmp_path):
+    def dated(name: str, key: str, day: str) -> str:
+        return SLO.replace("name: api-fast", f"name: {name}").replace(
+            "  annotations:\n", f'  annotations:\n    {key}: "{day}"\n'
+        )
+
+    (slos / "api-fast.yaml").write_text(dated("api-fast", "valid-to", "2026-03-01"), encoding="utf-8")
+    copy = tmp_path / "again.yaml"
+    copy.write_text(dated("again", "valid-from", "2026-03-01"), encoding="utf-8")
+    assert found(settings, copy) == []
+    copy.write_text(dated("again", "valid-from", "2026-02-28"), encoding="utf-8")
+    assert "counts exactly what api-fast.yaml counts on the same days" in found(settings, copy)[0]
+
+
 def test_only_the_given_files_are_judged(settings, slos, tmp_path):
     (slos / "broken.yaml").write_text(SLO.replace("name: api-fast", "name: Broken One"), encoding="utf-8")
     copy = tmp_path / "other.yaml"

@@ -19,7 +19,9 @@ import polars as pl
 import yaml
 
 from dagster_project.contracts import (
+    AUDIT_ANSWERS,
     CORRECTIONS,
+    DECISION_LOG,
     JOURNEYS,
     OV_QUARTERS,
     ROTATIONS,
@@ -30,7 +32,7 @@ from dagster_project.contracts import (
     Type,
 )
 from dagster_project.errors import ConfigurationError
-from dagster_project.extract.demo import backend, experience, oncall, organisation, outcomes, records
+from dagster_project.extract.demo import backend, experience, feedback, oncall, organisation, outcomes, records
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
@@ -101,6 +103,7 @@ def generate(source: DemoSource) -> dict[str, pl.DataFrame]:
         organisation.SERVICES, rows["incidents"], rows["incident_events"], period, source.seed
     )
     rows |= outcomes.outcomes(period, source.seed)
+    rows |= feedback.feedback(deliveries.values(), period, source.seed)
     rows |= _telemetry(deliveries, Period(min(source.days, MEASURED_DAYS)), source)
     return {name: _frame(TABLES[name], each) for name, each in rows.items()}
 
@@ -160,6 +163,8 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, OV_QUARTERS, outcomes.closed_quarters(Period(source.days)))
+    _write_csv(seeds, DECISION_LOG, outcomes.DECISIONS_MADE)
+    _write_csv(seeds, AUDIT_ANSWERS, outcomes.AUDIT_ANSWERS_GIVEN)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])
     slos = seeds / FOLDER
     slos.mkdir(exist_ok=True)

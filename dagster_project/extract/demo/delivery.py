@@ -12,8 +12,11 @@ from random import Random
 from typing import Any
 
 from dagster_project.extract.demo.organisation import (
+    GAMED,
+    OVER_REPORTED,
     PLANTED,
     WORKING_HOURS_PER_DAY,
+    Pace,
     Period,
     Service,
     Truth,
@@ -24,9 +27,13 @@ from dagster_project.extract.demo.organisation import (
 Row = dict[str, Any]
 
 FLAKY_RATE = 0.05
+FLAKY_RATE_OVER_REPORTED = 0.35
 BROKEN_RATE = 0.03
 FAILED_ATTEMPT_RATE = 0.04
 CAUSES_INCIDENT_RATE = 0.06
+CAUSES_INCIDENT_RATE_GAMED = 0.3
+PACE_GAMED = Pace(4.5, 4.0, coding_hours=0.7, pickup_hours=0.4, review_hours=0.2)
+MEDIAN_LINES_ADDED, MEDIAN_LINES_ADDED_GAMED = 45, 8
 # Of the planned deployments that find no new commit.
 REDEPLOY_RATE = 0.05
 DEPLOYMENT_TAKES = timedelta(minutes=8)
@@ -146,7 +153,7 @@ class Delivery:
         )
         hours = 0.0
         while True:
-            pace = self.service.pace_at(hours / self.time.hours)
+            pace = self._pace(hours)
             hours += self.random.expovariate(pace.pull_requests_per_day / WORKING_HOURS_PER_DAY)
             if hours >= self.time.hours:
                 return
@@ -185,7 +192,8 @@ class Delivery:
         reverts: str | None = None,
     ) -> None:
         first_commit_at, created_at, ready_at, first_review_at, approved_at, closed_at = moments
-        added = max(1, round(self.random.lognormvariate(log(45), 1.2)))
+        median = MEDIAN_LINES_ADDED_GAMED if self._is_gamed(created_at) else MEDIAN_LINES_ADDED
+        added = max(1, round(self.random.lognormvariate(log(median), 1.2)))
         request = PullRequest(
             created_at=created_at,
             first_commit_at=first_commit_at,
@@ -213,7 +221,9 @@ class Delivery:
     def _build(self, sha: str, at: datetime, broken_rate: float) -> datetime | None:
         """Run the workflow on one commit; a flaky run is repeated. Returns when it succeeded."""
         is_broken = self.random.random() < broken_rate
-        attempts = 2 if is_broken or self.random.random() < FLAKY_RATE else 1
+        is_over_reported = self.service.name == OVER_REPORTED.service and at >= OVER_REPORTED.begins
+        flaky_rate = FLAKY_RATE_OVER_REPORTED if is_over_reported else FLAKY_RATE
+        attempts = 2 if is_broken or self.random.random() < flaky_rate else 1
         finished_at = at
         for attempt in range(1, attempts + 1):
             started_at = finished_at + timedelta(seconds=self.random.randint(5, 40))
@@ -253,7 +263,7 @@ class Delivery:
         planned = []
         hours = 0.0
         while hours < self.time.hours:
-            pace = self.service.pace_at(hours / self.time.hours)
+            pace = self._pace(hours)
             hours += self.random.gammavariate(3.0, 1 / 3.0) * WORKING_HOURS_PER_DAY / pace.deployments_per_day
             planned.append(self.time.moment(hours))
         quiet = [(truth.begins - timedelta(days=1), truth.ends) for truth in self.truths if truth.repair]
@@ -275,7 +285,7 @@ class Delivery:
             self._deploy("production", newest, at, "push", status=status)
             at += timedelta(minutes=self.random.randint(20, 60))
         deployment = self._deploy("production", newest, at, "push")
-        if self.random.random() < CAUSES_INCIDENT_RATE:
+        if self.random.random() < (CAUSES_INCIDENT_RATE_GAMED if self._is_gamed(at) else CAUSES_INCIDENT_RATE):
             return self._fail(deployment, replaced=running)
         return at
 
@@ -372,6 +382,12 @@ class Delivery:
         return deployment
 
     # Draws
+
+    def _is_gamed(self, at: datetime) -> bool:
+        return self.service.name == GAMED.service and at >= GAMED.begins
+
+    def _pace(self, hours: float) -> Pace:
+        return PACE_GAMED if self._is_gamed(self.time.moment(hours)) else self.service.pace_at(hours / self.time.hours)
 
     def _about(self, median_hours: float) -> float:
         return self.random.lognormvariate(log(median_hours), 0.7)

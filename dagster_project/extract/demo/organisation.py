@@ -27,9 +27,9 @@ class Truth:
     """Something put into the data on purpose, which the marts have to find.
 
     `begins` and `ends` are UTC; without them it holds over the whole period. `route`, `component`, `step`, `queue` and
-    `alert_key` say where to look. With a `verdict` a production deployment of the service finished at `begins`, and the
-    verdict is what the measurement of its effect has to say; `repair` is how it was undone at `ends`, and with
-    `is_noticed` there was an incident.
+    `alert_key` say where to look, and `team` whose it is. With a `verdict` a production deployment of the service
+    finished at `begins`, and the verdict says what the measurement of its effect has to find; `repair` is how it was
+    undone at `ends`, and with `is_noticed` there was an incident.
     """
 
     service: str
@@ -41,6 +41,7 @@ class Truth:
     step: str | None = None
     queue: str | None = None
     alert_key: str | None = None
+    team: str | None = None
     verdict: Literal["degraded", "still_degraded", "telemetry_lost"] | None = None
     repair: Literal["hotfix", "rollback"] | None = None
     is_noticed: bool = False
@@ -131,6 +132,34 @@ MEMORY_LEAK = Truth(
     what="Every instance of a release deployed since leaks about 6 MB an hour, given back only when it is replaced.",
     begins=datetime(2026, 6, 1),
 )
+GAMED = Truth(
+    service="payments-api",
+    team="checkout",
+    what="Since April the same work is cut into many small changes that are deployed several times as often, and fail "
+    "more often.",
+    begins=datetime(2026, 4, 1),
+)
+SILENT = Truth(
+    service="image-worker",
+    team="platform",
+    what="From January to March most reviews approve without a word, and half of the team stays away from its "
+    "retrospectives.",
+    begins=datetime(2026, 1, 1),
+    ends=datetime(2026, 4, 1),
+)
+OVER_REPORTED = Truth(
+    service=NOISY_PAGER.service,
+    team="merchant-tools",
+    what="Coverage of the critical path is reported to rise from 70 to 90 % since May, by tests of which builds fail "
+    "and succeed on the same commit.",
+    begins=datetime(2026, 5, 1),
+)
+PERCEPTION_GAP = Truth(
+    service=IMPROVEMENT.service,
+    team="discovery",
+    what="Since April the team says that it has become slow, while its delivery gets faster.",
+    begins=datetime(2026, 4, 1),
+)
 
 # Services without a truth are the control: their delivery, incidents and experience do not change over the period.
 PLANTED: dict[str, Truth] = {
@@ -145,6 +174,10 @@ PLANTED: dict[str, Truth] = {
     "stuck_queue": STUCK_QUEUE,
     "improvement": IMPROVEMENT,
     "memory_leak": MEMORY_LEAK,
+    "gamed": GAMED,
+    "silent": SILENT,
+    "over_reported": OVER_REPORTED,
+    "perception_gap": PERCEPTION_GAP,
 }
 
 
@@ -222,7 +255,7 @@ SERVICES = (
     Service(SLOW_REVIEW.service, "frontend", (("merchant-tools", None),), Pace(1.5, 1.0, pickup_hours=26.0)),
     Service(SERVER_ERRORS.service, "node_service", (("discovery", None),), Pace(2.0, 1.6)),
     Service(
-        "payments-api",
+        GAMED.service,
         "node_service",
         (("checkout", None),),
         Pace(1.3, 0.8, coding_hours=3.0, pickup_hours=1.8, review_hours=1.4),
@@ -235,7 +268,7 @@ SERVICES = (
         Pace(2.8, 2.4, coding_hours=1.6, pickup_hours=0.6, review_hours=0.5),
     ),
     Service(NOISY_PAGER.service, "worker", (("merchant-tools", None),), Pace(1.4, 1.3)),
-    Service("image-worker", "worker", (("platform", None), ("discovery", date(2026, 4, 1))), Pace(1.4, 1.3)),
+    Service(SILENT.service, "worker", (("platform", None), ("discovery", date(2026, 4, 1))), Pace(1.4, 1.3)),
 )
 
 

@@ -25,6 +25,76 @@ STAKEHOLDERS = ("merchants", "support", "buyers", "finance")
 # The last quarter of the record is not closed yet.
 CLOSED_AFTER = timedelta(days=12)
 
+# Rows of decision_log.csv; change_failure_rate has informed one that it may not, slow_requests none at all.
+DECISIONS_MADE = [
+    (
+        date(2026, month, day),
+        team,
+        kpi,
+        kind,
+        decision,
+        "engineering manager",
+        f"https://wiki.example/decisions/{number}",
+    )
+    for number, (month, day, team, kpi, kind, decision) in enumerate(
+        (
+            (2, 4, "discovery", "lead_time", "improve_delivery", "Review a pull request on the day it is opened."),
+            (2, 11, None, "good_lcp", "prioritise_experience", "Product pages before the start page."),
+            (3, 3, None, "error_free_sessions", "prioritise_experience", "A week for errors of the gallery."),
+            (3, 17, "checkout", "mttr", "invest_in_reliability", "Every service gets a way back by flag."),
+            (4, 8, "checkout", "deployment_frequency", "improve_delivery", "Deploy every merge."),
+            (4, 9, None, "change_failure_rate", "plan_capacity", "One more engineer for checkout."),
+            (
+                4,
+                21,
+                "merchant-tools",
+                "critical_path_coverage",
+                "improve_delivery",
+                "Test the main path of each service.",
+            ),
+            (
+                5,
+                5,
+                "merchant-tools",
+                "flaky_builds",
+                "improve_delivery",
+                "A flaky test is repaired or removed within a week.",
+            ),
+            (5, 19, None, "support_tickets", "prioritise_experience", "Answer the three most frequent questions."),
+            (6, 2, None, "incident_reviews", "invest_in_reliability", "A review is done within ten days."),
+            (6, 16, None, "actions_on_time", "plan_capacity", "A tenth of every sprint is for actions."),
+        ),
+        1,
+    )
+]
+PILOT_TEAM = "discovery"
+# Rows of audit_answers.csv; the last quarter's questions about the right behaviour are not answered yet.
+AUDIT_ANSWERS_GIVEN = [
+    (quarter, question, team, answer, why, "head of engineering", quarter + timedelta(days=98))
+    for quarter, question, team, answer, why in (
+        (date(2026, 1, 1), "gamed", None, "no", "No sign was found, and teams know of none."),
+        (
+            date(2026, 1, 1),
+            "motivates_right_behaviour",
+            None,
+            "partly",
+            "Reviews became a matter of speed in one team.",
+        ),
+        (date(2026, 1, 1), "measures_business_value", None, "partly", "Nothing speaks of merchants yet."),
+        (date(2026, 1, 1), "rubric_clearer", PILOT_TEAM, "yes", "Fewer claims were challenged than before."),
+        (
+            date(2026, 1, 1),
+            "reviews_more_actionable",
+            PILOT_TEAM,
+            "partly",
+            "Half of the growth reviews name a next step.",
+        ),
+        (date(2026, 1, 1), "metrics_predictive", PILOT_TEAM, "partly", "Too early to tell."),
+        (date(2026, 4, 1), "gamed", None, "yes", "One team cuts its work to deploy more often."),
+        (date(2026, 4, 1), "measures_business_value", None, "yes", "Support tickets now lead to decisions."),
+    )
+]
+
 
 def outcomes(period: Period, seed: int) -> dict[str, list[Row]]:
     """Rows of the tables of outcome value, by table."""

@@ -1,7 +1,8 @@
 {{ touched_rows('int_slo_touched_days', ['definition', 'counted_on']) }}
 
-{#- One pass over the events of each source reduces them to slots of time and classes; conditions are then judged once
-    for each class, however many events it has. -#}
+{#- One pass over the events of each source reduces each to a slot of time and a class; conditions are judged once for
+    each class, however many events it has. What they say of a class are two columns, total and numerator, for each
+    place of int_slo_places; so the events are grouped once, by slot and service, whatever the number of definitions. -#}
 {%- do ref('stg_requests') -%}
 {%- do ref('int_user_events') -%}
 {%- do ref('int_superseded_reports') -%}
@@ -15,37 +16,30 @@
 
 with
 {% for scan in scans -%}
-{% if scan == of_sessions -%}
-classes_{{ loop.index }} as materialized (
-
-    select distinct {{ slo_class(scan) }} as event_class
-    from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
-
-),
-{%- else -%}
-slots_{{ loop.index }} as materialized (
+{% if scan != of_sessions -%}
+units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_classes() | int }} (
 
     select
-        slot_number,
-        event_class,
-        count(*) as events
-    from (
-        select
-            {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
-            {{ slo_class(scan) }} as event_class
-        from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
-        where {{ slo_near_touched_days('events.counted_at', scan.event_source) }}
-    ) as coded
-    group by slot_number, event_class
+        {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
+        {{ slo_class(scan) }} as unit
+    from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
+    where {{ slo_near_touched_days('events.counted_at', scan.event_source) }}
 
 ),
 
+{% endif -%}
 classes_{{ loop.index }} as materialized (
 
-    select distinct event_class from slots_{{ loop.index }}
+    {% if scan.classes <= slo_enumerated_classes() | int -%}
+    select {{ each_of(whole_numbers_below(scan.classes)) }} as event_class
+    {%- elif scan == of_sessions -%}
+    select distinct {{ slo_class(scan) }} as event_class
+    from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
+    {%- else -%}
+    select distinct unit as event_class from units_{{ loop.index }}
+    {%- endif %}
 
 ),
-{%- endif %}
 
 {% endfor -%}
 class_codes as materialized (
@@ -71,19 +65,6 @@ class_codes as materialized (
 
 ),
 
--- Nearly every count names its service, which rules most classes out; a part of a total has that of the total.
-services_of_parts as (
-
-    select
-        definition,
-        part,
-        min(case when condition_group = 0 and column_name = 'service' and operator = 'eq' then least_code end)
-            as service_code
-    from {{ ref('int_slo_conditions') }}
-    group by definition, part
-
-),
-
 condition_groups as materialized (
 
     select
@@ -91,21 +72,20 @@ condition_groups as materialized (
         conditions.definition,
         conditions.part,
         conditions.condition_group,
-        coalesce(own.service_code, case when slos.is_part_of_total then totals.service_code end) as service_code,
+        places.service_code,
         count(distinct conditions.position) as conditions,
         bool_and(conditions.column_name = 'service') as is_of_service,
         row_number() over (order by conditions.definition, conditions.part, conditions.condition_group)
             as group_number
     from {{ ref('int_slo_conditions') }} as conditions
-    inner join {{ ref('stg_slos') }} as slos on conditions.definition = slos.definition
-    inner join services_of_parts as own on conditions.definition = own.definition and conditions.part = own.part
-    inner join services_of_parts as totals on conditions.definition = totals.definition and totals.part = 'total'
+    inner join {{ ref('int_slo_places') }} as places
+        on conditions.scan = places.scan and conditions.definition = places.definition
     group by
-        conditions.scan, conditions.definition, conditions.part, conditions.condition_group, own.service_code,
-        totals.service_code, slos.is_part_of_total
+        conditions.scan, conditions.definition, conditions.part, conditions.condition_group, places.service_code
 
 ),
 
+-- Nearly every definition is about one service, which rules most classes out.
 candidates as (
 
     select
@@ -221,18 +201,16 @@ groups_of_services as (
 
 ),
 
-session_slots as materialized (
+met_of_sessions as materialized (
 
     select
         {{ slot_number('sessions.started_at', of_sessions.slot_minutes) }} as slot_number,
         {{ slo_code(of_sessions, 'service', 'sessions') }} as service_code,
-        groups_of_sessions.met,
-        count(*) as events
+        groups_of_sessions.met
     from {{ ref('int_sessions') }} as sessions
     left join groups_of_sessions
         on {{ same_session.format('groups_of_sessions') }} and sessions.started_at = groups_of_sessions.started_at
     where {{ slo_near_touched_days('sessions.started_at', 'sessions') }}
-    group by slot_number, service_code, groups_of_sessions.met
 
 ),
 
@@ -241,7 +219,20 @@ session_units as materialized (
     select
         *,
         row_number() over (order by service_code, met) as unit
-    from (select distinct service_code, met from session_slots) as kinds
+    from (select distinct service_code, met from met_of_sessions) as kinds
+
+),
+
+units_{{ scans.index(of_sessions) + 1 }} as (
+
+    select
+        met_of_sessions.slot_number,
+        session_units.unit
+    from met_of_sessions
+    inner join session_units
+        on
+            met_of_sessions.service_code = session_units.service_code
+            and met_of_sessions.met is not distinct from session_units.met
 
 ),
 
@@ -283,95 +274,100 @@ met_parts as (
 
 ),
 
-numbered as (
-
-    select
-        definition,
-        numerator_kind,
-        slot_minutes,
-        is_part_of_total,
-        row_number() over (order by definition) as definition_number
-    from {{ ref('stg_slos') }}
-
-),
-
-outcomes as (
+outcomes as materialized (
 
     select
         met_parts.scan,
         met_parts.unit,
-        numbered.definition_number,
-        numbered.slot_minutes,
-        case when bool_or(met_parts.part = 'total') then 1 else 0 end as in_total,
+        places.place,
+        places.service_code,
+        case when bool_or(met_parts.part = 'total') then 1 end as in_total,
         case
             when
                 bool_or(met_parts.part = 'numerator')
-                and (bool_or(met_parts.part = 'total') or not numbered.is_part_of_total)
+                and (bool_or(met_parts.part = 'total') or not slos.is_part_of_total)
                 then 1
-            else 0
         end as in_numerator
     from met_parts
-    inner join numbered on met_parts.definition = numbered.definition
-    group by
-        met_parts.scan, met_parts.unit, numbered.definition_number, numbered.slot_minutes, numbered.is_part_of_total
+    inner join {{ ref('stg_slos') }} as slos on met_parts.definition = slos.definition
+    inner join {{ ref('int_slo_places') }} as places
+        on met_parts.scan = places.scan and met_parts.definition = places.definition
+    group by met_parts.scan, met_parts.unit, places.place, places.service_code, slos.is_part_of_total
 
 ),
 
+{% for scan in scans -%}
+slots_{{ loop.index }} as (
+
+    select
+        units.slot_number,
+        outcomes.service_code,
+        {%- for place in scan.places %}
+        count(outcomes.total_{{ place.number }}) as total_{{ place.number }},
+        count(outcomes.numerator_{{ place.number }}) as numerator_{{ place.number }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from units_{{ loop.index }} as units
+    inner join (
+        select
+            unit,
+            max(service_code) as service_code,
+            {%- for place in scan.places %}
+            max(case when place = {{ place.number }} then in_total end) as total_{{ place.number }},
+            max(case when place = {{ place.number }} then in_numerator end) as numerator_{{ place.number }}
+            {{- ',' if not loop.last }}
+            {%- endfor %}
+        from outcomes
+        where scan = '{{ scan.name }}'
+        group by unit
+    ) as outcomes on units.unit = outcomes.unit
+    group by units.slot_number, outcomes.service_code
+    -- So that who needs a few days of the counts skips the blocks of most others.
+    order by units.slot_number
+
+),
+
+{% endfor -%}
 counted as (
 
     {% for scan in scans -%}
+    {%- set number = loop.index -%}
+    {%- for is_of_one_service in scan.places | map(attribute='is_of_one_service') | unique -%}
     select
-        outcomes.definition_number,
-        {{ whole_quotient('slots.slot_number', 'cast(outcomes.slot_minutes / ' ~ scan.slot_minutes ~ ' as bigint)') }}
-            as slot_number,
-        sum(slots.events * outcomes.in_total) as total,
-        sum(slots.events * outcomes.in_numerator) as numerator
-    {% if scan == of_sessions -%}
-    from session_slots as slots
-    inner join session_units
-        on slots.service_code = session_units.service_code and slots.met is not distinct from session_units.met
-    inner join outcomes on outcomes.scan = 'sessions' and session_units.unit = outcomes.unit
-    {% else -%}
-    from slots_{{ loop.index }} as slots
-    inner join outcomes on outcomes.scan = '{{ scan.name }}' and slots.event_class = outcomes.unit
-    {% endif -%}
-    where outcomes.in_total + outcomes.in_numerator > 0
-    group by 1, 2
+        definition,
+        is_counted_at_once,
+        {{ slot_start(whole_quotient('slot_number', 'scan_slots'), 'slot_minutes') }} as slot_starts_at,
+        case when numerator_kind = 'good' then numerator else total - numerator end as good,
+        total
+    from (
+        select
+            places.*,
+            {%- for part in ['total', 'numerator'] %}
+            case places.place
+                {%- for place in scan.places if place.is_of_one_service == is_of_one_service %}
+                when {{ place.number }} then slots.{{ part }}_{{ place.number }}
+                {%- endfor %}
+            end as {{ part }},
+            {%- endfor %}
+            slots.slot_number
+        from slots_{{ number }} as slots
+        inner join {{ ref('int_slo_places') }} as places
+            on
+                places.scan = '{{ scan.name }}'
+                and {{ 'slots.service_code = places.service_code' if is_of_one_service else 'places.service_code is null' }}
+    ) as slots
+    where total + numerator > 0
     union all
     {% endfor -%}
+    {% endfor -%}
     select
-        definition_number,
-        cast(null as bigint) as slot_number,
-        cast(null as bigint) as total,
-        cast(null as bigint) as numerator
+        cast(null as {{ dbt.type_string() }}) as definition,
+        cast(null as boolean) as is_counted_at_once,
+        cast(null as timestamp) as slot_starts_at,
+        cast(null as bigint) as good,
+        cast(null as bigint) as total
     from outcomes
     where false
-
-),
-
--- Where total and numerator are counted apart, they meet here.
-summed as (
-
-    select
-        numbered.definition,
-        numbered.numerator_kind,
-        {{ slot_start('counted.slot_number', 'numbered.slot_minutes') }} as slot_starts_at,
-        counted.total,
-        counted.numerator
-    from counted
-    inner join numbered on counted.definition_number = numbered.definition_number
-    where numbered.is_part_of_total
-    union all
-    select
-        numbered.definition,
-        numbered.numerator_kind,
-        {{ slot_start('counted.slot_number', 'numbered.slot_minutes') }} as slot_starts_at,
-        sum(counted.total) as total,
-        sum(counted.numerator) as numerator
-    from counted
-    inner join numbered on counted.definition_number = numbered.definition_number
-    where not numbered.is_part_of_total
-    group by numbered.definition, numbered.numerator_kind, slot_starts_at
 
 ),
 
@@ -381,14 +377,24 @@ placed as (
         definition,
         cast(slot_starts_at as date) as counted_on,
         slot_starts_at,
-        cast(case when numerator_kind = 'good' then numerator else total - numerator end as bigint) as good,
-        cast(total as bigint) as total
-    from summed
+        good,
+        total
+    from counted
+    where is_counted_at_once
+    union all
+    -- Counts of several services, of longer slots, or of a total and a numerator counted apart meet here.
+    select
+        definition,
+        cast(slot_starts_at as date) as counted_on,
+        slot_starts_at,
+        cast(sum(good) as bigint) as good,
+        cast(sum(total) as bigint) as total
+    from counted
+    where not is_counted_at_once
+    group by definition, slot_starts_at
 
 )
 
 select *
 from placed
 where {{ is_touched('placed') }}
--- In the order of time, so that who needs a few days skips the blocks of the others.
-order by slot_starts_at

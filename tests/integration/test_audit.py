@@ -1,0 +1,441 @@
+"""The audit of the metrics: what is planted in the demo is found and nothing else; each check on rows made by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, datetime, timedelta
+from functools import cache
+from itertools import combinations_with_replacement, product
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from dbt_models import dbt, frame, load_rows, memory, models
+from scipy.stats import betabinom, nbinom
+from scorecard_series import kpi as kpi_row
+
+from dagster_project.contracts import TABLES
+from dagster_project.extract.demo import PLANTED, extract, write_installation
+from dagster_project.reference import load_reference
+from dagster_project.settings import DemoSource, load_settings
+from dagster_project.warehouse import Warehouse
+
+BEFORE, NOW, END = date(2025, 1, 1), date(2025, 4, 1), datetime(2025, 7, 15)
+FOUND = "finding = 'found' and audit_kind in ('gaming', 'safety', 'perception')"
+
+
+# The demo organisation
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    settings = load_settings(write_installation(folder, DemoSource(kind="demo", sessions_per_day=60)))
+    with Warehouse(settings).connect() as connection:
+        extract(settings.sources[0], settings, connection)
+        load_reference(connection, settings.reference_dir)
+        models(as_of=settings.vars["as_of"]).build(connection, "metric_audit_quarterly", "system_notes")
+        yield connection
+
+
+def test_every_planted_team_is_found_and_no_clean_one_is_flagged(demo):
+    found = set(
+        demo.sql(f"select team, quarter, check_name from marts.metric_audit_quarterly where {FOUND}").fetchall()
+    )
+    before, last = date(2026, 1, 1), date(2026, 4, 1)
+    assert found == {
+        (PLANTED["gamed"].team, last, "more_smaller_failing_deployments"),
+        (PLANTED["gamed"].team, last, "changes_split"),
+        (PLANTED["silent"].team, before, "silent_reviews"),
+        (PLANTED["silent"].team, before, "retrospective_participation"),
+        (PLANTED["over_reported"].team, last, "over_reported_improvement"),
+        (PLANTED["perception_gap"].team, last, "perceived_speed"),
+    }
+
+
+def test_a_finding_leads_to_the_rows_behind_it(demo):
+    queries = demo.sql("""
+        select check_name, finding, evidence_query from marts.metric_audit_quarterly where evidence_query is not null
+    """).fetchall()
+    for check, finding, query in queries:
+        rows = demo.sql(query).fetchall()
+        assert rows or finding != "found" or check == "unused_kpi", query
+    without = demo.sql("""
+        select distinct check_name from marts.metric_audit_quarterly
+        where evidence_query is null and audit_kind = 'safety'
+    """).fetchall()
+    # Their rows are about single people.
+    assert {name for (name,) in without} == {
+        *("silent_reviews", "retrospective_participation", "uneven_workload", "uniform_answers")
+    }
+
+
+def test_what_stands_out_in_the_last_quarter_is_what_was_planted(demo):
+    notes = demo.sql("""
+        select note_kind, subject, team, evidence_query from marts.system_notes where quarter = '2026-04-01'
+    """).fetchall()
+    slow, flaky = PLANTED["slow_review"].service, PLANTED["over_reported"].service
+    assert {tuple(note) for *note, _ in notes} == {
+        ("long_reviews", f"demo/{slow}", "merchant-tools"),
+        ("recurring_build_failures", f"demo/{flaky} ci", "merchant-tools"),
+    }
+    assert all(demo.sql(query).fetchall() for *_, query in notes)
+
+
+def test_decisions_outside_the_map_and_kpis_without_any_are_found_in_the_demo(demo):
+    found = demo.sql("""
+        select check_name, kpi from marts.metric_audit_quarterly
+        where quarter = '2026-04-01' and audit_kind = 'use' and finding = 'found'
+    """).fetchall()
+    assert set(found) == {("decision_outside_map", "change_failure_rate"), ("unused_kpi", "slow_requests")}
+
+
+# Rows made by hand: two quarters of the team shop, whose metrics can be judged by the first
+
+
+def day_of(quarter: date, number: int, of: int) -> datetime:
+    """The middle of one of so many equal parts of a quarter."""
+    return datetime.combine(quarter, datetime.min.time()) + timedelta(days=90 * (number + 0.5) / of)
+
+
+def deployments(quarter: date, count: int) -> list[dict]:
+    return [
+        {
+            "source": "ci",
+            "deployment_id": f"{quarter}-{number}",
+            "service": "web",
+            "environment": "production",
+            "status": "success",
+            "finished_at": day_of(quarter, number, count),
+        }
+        for number in range(count)
+    ]
+
+
+def audit(**tables: list[dict]) -> dict[tuple[str, str, str], dict]:
+    """(team, check, KPI) → row of the second quarter."""
+    given = {
+        "services": [{"service": "web", "team": "shop", "component_kind": "frontend", "repository": "web"}],
+        "teams": [{"team": "shop", "time_zone": "UTC"}],
+        "degradation_indicators": [{"indicator": "failed_requests", "least_rise": 0.001}],
+        "deployments": deployments(BEFORE, 30) + deployments(NOW, 30),
+    } | tables
+    with memory() as connection:
+        load_rows(connection, {name: frame(TABLES[name], rows) for name, rows in given.items()})
+        rows = models(as_of=END).marts(connection, "metric_audit_quarterly")["metric_audit_quarterly"]
+    return {(row["team"], row["check_name"], row["kpi"]): row for row in rows if row["quarter"] == NOW}
+
+
+def finding(check: str, team: str = "shop", **tables: list[dict]) -> str:
+    return audit(**tables)[team, check, "all"]["finding"]
+
+
+def incidents(quarter: date, count: int, late: int = 0) -> dict[str, list[dict]]:
+    """Incidents and their logs; the log of the first `late` ones begins two days after the incident."""
+    rows = [
+        {
+            "source": "pager",
+            "incident_id": f"{quarter}-{number}",
+            "service": "web",
+            "started_at": day_of(quarter, number, count),
+        }
+        for number in range(count)
+    ]
+    events = [
+        {
+            "source": "pager",
+            "event_id": row["incident_id"],
+            "incident_id": row["incident_id"],
+            "event_type": "triggered",
+            "occurred_at": row["started_at"] + timedelta(days=2 if number < late else 0),
+        }
+        for number, row in enumerate(rows)
+    ]
+    return {"incidents": rows, "incident_events": events}
+
+
+def both(one: dict[str, list[dict]], other: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    return {name: one[name] + other[name] for name in one}
+
+
+def requests(quarter: date, failed: int, count: int = 2000) -> list[dict]:
+    return [
+        {
+            "source": "edge",
+            "request_id": 10_000 * quarter.month + number,
+            "service": "web",
+            "occurred_at": day_of(quarter, number, count),
+            "route": "/",
+            "method": "GET",
+            "status": 500 if number < failed else 200,
+            "duration_ms": 5.0,
+        }
+        for number in range(count)
+    ]
+
+
+def answers(quarter: date, *given: int, months: int = 3) -> list[dict]:
+    """The same answer of each person in every month."""
+    return [
+        {
+            "source": "pulse",
+            "response_id": 10_000 * (3 * quarter.month + month) + person,
+            "team": "shop",
+            "answered_at": datetime(quarter.year, quarter.month + month, 5) + timedelta(minutes=person),
+            "question": "perceived_speed",
+            "answer": answer,
+        }
+        for month in range(months)
+        for person, answer in enumerate(given)
+    ]
+
+
+@pytest.mark.parametrize(("late", "found"), [(12, "found"), (1, "not_found")])
+def test_incidents_that_are_recorded_late(late, found):
+    rows = both(incidents(BEFORE, 20), incidents(NOW, 20, late))
+    assert finding("incidents_recorded_late", **rows) == found
+
+
+@pytest.mark.parametrize(
+    ("incidents_now", "failed_now", "found"), [(2, 400, "found"), (30, 400, "not_found"), (2, 20, "not_found")]
+)
+def test_fewer_incidents_are_a_sign_only_while_errors_rise(incidents_now, failed_now, found):
+    rows = both(incidents(BEFORE, 30), incidents(NOW, incidents_now))
+    rows["requests"] = requests(BEFORE, 20) + requests(NOW, failed_now)
+    by_check = audit(**rows)
+    for check in ("fewer_incidents_more_errors", "reporting_drops"):
+        assert by_check["shop", check, "all"]["finding"] == found, check
+
+
+def test_without_any_error_on_record_nobody_knows_whether_incidents_are_hidden():
+    rows = both(incidents(BEFORE, 30), incidents(NOW, 2))
+    assert finding("fewer_incidents_more_errors", **rows) == "not_judged"
+
+
+def reviewed(quarter: date, given: list[int], silent: int = 0) -> dict[str, list[dict]]:
+    """So many reviews by each of some people, the first ones silent, each of a pull request of somebody else."""
+    reviewers = [person for person, count in enumerate(given) for _ in range(count)]
+    requests = [
+        {
+            "source": "git",
+            "repository": "web",
+            "pull_request_number": 1000 * quarter.month + number,
+            "created_at": day_of(quarter, number, len(reviewers)),
+            "closed_at": day_of(quarter, number, len(reviewers)),
+            "author_key": "author",
+        }
+        for number in range(len(reviewers))
+    ]
+    reviews = [
+        {
+            "source": "git",
+            "review_id": f"{row['pull_request_number']}",
+            "repository": "web",
+            "pull_request_number": row["pull_request_number"],
+            "reviewer_key": f"reviewer-{reviewer}",
+            "submitted_at": row["created_at"],
+            "verdict": "approved",
+            "comments": 0 if number < silent else 2,
+        }
+        for number, (row, reviewer) in enumerate(zip(requests, reviewers, strict=True))
+    ]
+    return {"pull_requests": requests, "review_activity": reviews}
+
+
+@pytest.mark.parametrize(
+    ("reviewers", "silent", "found"), [(5, 40, "found"), (5, 12, "not_found"), (4, 40, "not_judged")]
+)
+def test_silent_reviews_are_told_of_five_reviewers_or_more(reviewers, silent, found):
+    rows = both(
+        reviewed(BEFORE, [50 // reviewers] * reviewers, 10), reviewed(NOW, [50 // reviewers] * reviewers, silent)
+    )
+    assert finding("silent_reviews", **rows) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "word"),
+    [
+        ([10, 10, 10, 10, 10], "not_found", "even"),
+        ([40, 15, 10, 5, 5], "not_found", "uneven"),
+        ([90, 3, 3, 2, 2], "found", "concentrated"),
+        ([90, 3, 3, 4], "not_judged", "unknown"),
+    ],
+)
+def test_the_spread_of_work_is_one_word(given, found, word):
+    row = audit(**reviewed(NOW, given))["shop", "uneven_workload", "all"]
+    assert (row["finding"], row["evidence"]) == (found, f"spread of the work: {word}")
+
+
+# Shipped KPIs have no verdict yet after two quarters: they need seven months.
+LONG_AGO = [row for quarter in ("2024-07-01", "2024-10-01") for row in deployments(date.fromisoformat(quarter), 30)]
+SPEED = [kpi_row("frequency", layer="delivery_speed", measure="deployments_per_day", direction="higher", pair=None)]
+
+
+@pytest.mark.parametrize(
+    ("given", "deployed", "found", "evidence"),
+    [
+        ([2] * 8, 30, "found", "answers fell; frequency inconclusive"),
+        ([4] * 8, 30, "not_found", "answers stayed; frequency inconclusive"),
+        ([5, 1, 2, 5, 4, 1, 5, 5], 30, "not_found", "answers stayed; frequency inconclusive"),
+        ([2] * 8, 10, "not_found", "answers fell; frequency worsening"),
+        ([2] * 4, 30, "not_judged", "answers unknown; frequency inconclusive"),
+    ],
+)
+def test_answers_that_move_without_the_data_are_a_gap(given, deployed, found, evidence):
+    row = audit(
+        survey_responses=answers(BEFORE, *[4] * 8) + answers(NOW, *given),
+        # All of April, and then no more but one on the last day.
+        deployments=LONG_AGO + deployments(BEFORE, 30) + deployments(NOW, 30)[:deployed] + deployments(NOW, 30)[-1:],
+        kpis=SPEED,
+    )["shop", "perceived_speed", "all"]
+    assert (row["finding"], row["evidence"]) == (found, evidence)
+
+
+def test_a_team_that_is_not_asked_every_month_is_not_judged():
+    moved = answers(BEFORE, *[4] * 8) + answers(NOW, *[2] * 8, months=2)
+    assert audit(survey_responses=moved)["shop", "perceived_speed", "all"]["evidence"].startswith("answers unknown;")
+
+
+def test_before_there_is_a_verdict_on_the_data_a_gap_is_not_judged():
+    moved = answers(BEFORE, *[4] * 8) + answers(NOW, *[2] * 8)
+    assert finding("perceived_speed", survey_responses=moved, kpis=SPEED) == "not_judged"
+
+
+@pytest.mark.parametrize(("positive", "found"), [(130, "found"), (115, "not_found")])
+def test_answers_that_turn_uniformly_positive_are_told_of_the_organisation_alone(positive, found):
+    def given(quarter: date, positive: int) -> list[dict]:
+        return answers(quarter, *[5] * positive, *[2] * (140 - positive))
+
+    by_check = audit(survey_responses=given(BEFORE, 100) + given(NOW, positive))
+    assert by_check["all", "uniform_answers", "all"]["finding"] == found
+    assert ("shop", "uniform_answers", "all") not in by_check
+
+
+def test_few_uniform_answers_are_not_judged():
+    given = answers(BEFORE, *[2] * 30) + answers(NOW, *[5] * 30)
+    assert finding("uniform_answers", "all", survey_responses=given) == "not_judged"
+
+
+@pytest.mark.parametrize(("kpis", "found"), [(12, "not_found"), (13, "found")])
+def test_more_than_twelve_kpis_are_a_warning(kpis, found):
+    rows = [kpi_row(f"kpi-{number}", measure="change_failure_rate") for number in range(kpis)]
+    row = audit(kpis=rows)["all", "too_many_kpis", "all"]
+    assert (row["finding"], row["evidence"]) == (found, f"KPIs {kpis}")
+
+
+def test_the_decision_log_is_held_against_the_map_of_kpis():
+    def decision(day: str, metric: str, kind: str) -> dict:
+        return {
+            "decided_on": date.fromisoformat(day),
+            "metric": metric,
+            "decision_kind": kind,
+            "decision": "do it",
+            "decided_by_role": "head",
+        }
+
+    rows = audit(
+        kpis=[
+            kpi_row("used", measure="rework_rate", decisions="improve_delivery audit_metrics"),
+            kpi_row("used_before", measure="rework_rate", decisions="improve_delivery"),
+            kpi_row("unused", measure="rework_rate", decisions="improve_delivery"),
+            kpi_row("new", measure="rework_rate", decisions="improve_delivery", valid_from=date(2025, 5, 1)),
+        ],
+        decision_log=[
+            decision("2025-06-30", "used", "audit_metrics"),
+            decision("2025-01-01", "used_before", "improve_delivery"),
+            decision("2024-12-31", "unused", "improve_delivery"),
+            decision("2025-06-01", "new", "improve"),
+            decision("2025-07-01", "new", "plan_capacity"),
+        ],
+    )
+    unused = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "unused_kpi"}
+    assert unused == {"used": "not_found", "used_before": "not_found", "unused": "found", "new": "not_judged"}
+    outside = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "decision_outside_map"}
+    # A kind that only begins like an allowed one is another.
+    assert outside == {"used": "not_found", "used_before": "not_found", "unused": "not_found", "new": "found"}
+
+
+def test_questions_stand_with_their_answers_and_those_of_a_pilot_with_the_data():
+    def answer(question: str, team: str | None, given: str) -> dict:
+        return {
+            "quarter": NOW,
+            "question": question,
+            "team": team,
+            "answer": given,
+            "why": "We looked.",
+            "answered_by_role": "head",
+            "answered_on": date(2025, 7, 10),
+        }
+
+    rows = audit(
+        audit_answers=[answer("gamed", None, "no"), answer("reviews_more_actionable", "shop", "partly")],
+        **both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [10] * 5, 5)),
+    )
+    shown = {(team, check): (row["finding"], row["evidence"]) for (team, check, _), row in rows.items()}
+    assert shown["all", "gamed"] == ("no", "head: We looked.")
+    assert shown["all", "measures_business_value"] == ("unanswered", "Nobody has answered.")
+    assert shown["shop", "reviews_more_actionable"] == (
+        "partly",
+        "head: We looked. Data: share of silent approvals 0.2 to 0.1.",
+    )
+    assert shown["shop", "metrics_predictive"] == (
+        "unanswered",
+        "Nobody has answered. Data: of 0 verdicts of the quarter before 0 held.",
+    )
+
+
+# What chance gives
+
+
+def test_a_figure_seldom_shifts_by_chance_even_if_it_varies_three_times_as_much(tmp_path):
+    random = np.random.default_rng(6)
+    counts = nbinom.rvs(40 / 2, 1 / 3, size=(20_000, 2), random_state=random)
+    weight = 79 / 2 - 1
+    parts = betabinom.rvs(80, 0.2 * weight, 0.8 * weight, size=(20_000, 2), random_state=random)
+    shifts = "{{ has_risen(count_shift('a', '91', 'b', '91')) }}, {{ has_risen(share_shift('c', '80', 'd', '80')) }}"
+    (compiled,) = dbt(tmp_path / "warehouse.duckdb", "compile", "--inline", f"select {shifts}")
+    given = pl.DataFrame({"a": counts[:, 0], "b": counts[:, 1], "c": parts[:, 0], "d": parts[:, 1]})
+    with duckdb.connect() as connection:
+        connection.register("given", given.to_arrow())
+        query = compiled.node.compiled_code.removeprefix("select ")
+        one, other = connection.sql(f"select {query} from given").pl().mean().row(0)
+    # One in a hundred of a normal distribution; what is counted in whole numbers only comes near it.
+    assert 0.004 < one < 0.015
+    assert 0.004 < other < 0.015
+
+
+# What a row tells of single answers
+
+
+@cache
+def reachable(answers: int) -> set[tuple[int, int]]:
+    """Sum and sum of squares of every way to give so many answers."""
+    if answers == 0:
+        return {(0, 0)}
+    return {(total + each, squares + each**2) for total, squares in reachable(answers - 1) for each in range(1, 6)}
+
+
+def ways(known: tuple[int, ...]) -> pl.DataFrame:
+    """What 15 answers, three of each of five people, can look like if these are among them."""
+    found = sorted(reachable(15 - len(known)))
+    frame = pl.DataFrame(found, ["total", "squares"], orient="row") + pl.DataFrame(
+        {"total": [sum(known)], "squares": [sum(each**2 for each in known)]}
+    ).select(pl.all().repeat_by(len(found)).explode())
+    mean = pl.col("total") / 15
+    return frame.select(mean=mean, variance=(pl.col("squares") - 15 * mean**2) / 14, people_who_answer=5)
+
+
+def test_who_knows_all_of_two_people_and_which_way_answers_moved_keeps_three_for_every_other(tmp_path):
+    """Of five people asked every month; of more, or whose answers are less extreme, others can be more."""
+    (compiled,) = dbt(tmp_path / "warehouse.duckdb", "compile", "--inline", "{{ movement('answers', 'earlier') }}")
+    query = f"select distinct {compiled.node.compiled_code} from now as answers cross join before as earlier"
+    extremes = [(one,) * 3 + (other,) * 3 for one, other in combinations_with_replacement((1, 3, 5), 2)]
+    with duckdb.connect() as connection:
+        for now, before in product(extremes, repeat=2):
+            connection.register("before", ways(before).to_arrow())
+            left = Counter()
+            for answer in range(1, 6):
+                connection.register("now", ways((*now, answer)).to_arrow())
+                left.update(movement for (movement,) in connection.sql(query).fetchall())
+            assert min(left.values()) >= 3, (now, before, left)

@@ -1,0 +1,97 @@
+"""`plumbline slo check` on a history: what it would have been, worked out one day at a time, and slices too short."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+import yaml
+from dbt_models import load_rows
+from reference_slo import Reference, counts
+from test_slo_reference import ANNOTATIONS, condition
+
+from dagster_project.slo.check import check
+from dagster_project.warehouse import Warehouse
+
+FIRST, DAYS, MINUTES = datetime(2026, 2, 1), 45, 10
+LAST = FIRST + timedelta(days=DAYS) - timedelta(minutes=MINUTES)
+WHERE = [condition("service", "eq", "api")]
+PARTS = {
+    "total": {"source": "synthetic_checks", "where": WHERE},
+    "good": {"where": [condition("is_success", "eq", True)]},
+}
+
+
+def definition(method: str, **objective) -> dict:
+    ratio = {name: {"metricSource": {"type": "plumbline", "spec": spec}} for name, spec in PARTS.items()}
+    return {
+        "apiVersion": "openslo/v1",
+        "kind": "SLO",
+        "metadata": {"name": "checks", "annotations": ANNOTATIONS},
+        "spec": {
+            "service": "api",
+            "indicator": {"spec": {"ratioMetric": ratio}},
+            "timeWindow": [{"duration": "7d", "isRolling": True}],
+            "budgetingMethod": method,
+            "objectives": [{"target": 0.99, **objective}],
+        },
+    }
+
+
+@pytest.fixture
+def history(settings):
+    """A check every ten minutes; on the twentieth day one in three fails, else one in 144, once a day."""
+    rows = []
+    at, number = FIRST, 0
+    while at <= LAST:
+        is_bad_day = (at - FIRST).days == 20
+        failed = number % 3 == 0 if is_bad_day else number % 144 == 5
+        rows.append({"check_run_id": f"{number}", "service": "api", "occurred_at": at, "is_success": not failed})
+        at, number = at + timedelta(minutes=MINUTES), number + 1
+    with Warehouse(settings).connect() as connection:
+        load_rows(connection, {"synthetic_checks": pl.DataFrame(rows)})
+    return settings, [(row["occurred_at"], [row]) for row in rows]
+
+
+def checked(settings, tmp_path, definition: dict):
+    file = tmp_path / "checks.yaml"
+    file.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
+    problems, (history,) = check(settings, [file])
+    return [line.removeprefix(f"{file} ") for line in problems], history
+
+
+def test_a_backtest_says_what_each_day_would_have_been(history, tmp_path):
+    settings, units = history
+    promised = definition("Occurrences")
+    problems, tried = checked(settings, tmp_path, promised)
+    assert problems == []
+    (objective,) = promised["spec"]["objectives"]
+    reference = Reference(promised, counts(promised, {"synthetic_checks": units}), LAST)
+    days = [reference.judged(day, objective) for day in reference.days()]
+    attained = sorted(day["attainment_rate"] for day in days)
+    (found,) = tried.objectives
+    assert (found.days, found.first_day, found.last_day) == (DAYS, "2026-02-01", "2026-03-17")
+    assert found.events == DAYS * 144
+    assert found.attainment == pytest.approx(days[-1]["attainment_rate"])
+    assert found.budget_remaining == pytest.approx(1 - days[-1]["budget_consumed_rate"])
+    assert found.worst_remaining == pytest.approx(1 - max(day["budget_consumed_rate"] for day in days))
+    # The bad day stays in the window for seven.
+    assert found.exhausted_days == sum(day["budget_consumed_rate"] >= 1 for day in days) == 7
+    # Nine in ten of the 45 windows kept that of the fifth worst, 954 of 1008.
+    assert found.baseline == pytest.approx(attained[4]) == pytest.approx(954 / 1008)
+    assert found.suggested_target == pytest.approx(0.946)
+    assert found.milestone == pytest.approx(round(found.baseline + (0.99 - found.baseline) / 2, 6))
+
+
+def test_slices_shorter_than_the_time_between_two_events_are_found(history, tmp_path):
+    settings, _ = history
+    sliced = definition("Timeslices", timeSliceTarget=0.5, timeSliceWindow="5m")
+    (problem,), tried = checked(settings, tmp_path, sliced)
+    assert tried.minutes_between_events == MINUTES
+    assert problem.endswith(
+        "spec.objectives[0].timeSliceWindow: 5m is shorter than the 10 minutes between its events, so that most slices "
+        "are empty; make it longer"
+    )
+    problems, _ = checked(settings, tmp_path, definition("Timeslices", timeSliceTarget=0.5, timeSliceWindow="10m"))
+    assert problems == []
