@@ -262,16 +262,22 @@ def suspected_rows(
     query: str,
     source: str | None = None,
     retention_days: int | None = None,
+    left_out: Sequence[str] = (),
 ) -> str:
     """The query that casts and keys the rows of another, in their order, and tells which of them may break the contract
-    (`is_suspect`): all that do, and few others."""
+    (`is_suspect`): all that do, and few others.
+
+    left_out: what the rows leave empty. The query does not read it, and a row that has it nevertheless is a suspect.
+    """
+    types = _types(connection, query)
+    given = {name: types[name] for name in table.given_names if name in types and name not in left_out}
+    has_more = " or ".join(f"{name} is not null" for name in left_out) or "false"
+    query = _filled(table, f"select {', '.join(given)}, {has_more} as has_more from ({query})", given)
     given = _types(connection, query)
-    query = _filled(table, query, given)
-    given = _types(connection, query)
-    typed = [_typed(column, given.get(column.name), source) for column in table.columns]
+    typed = [*(_typed(column, given.get(column.name), source) for column in table.columns), "has_more"]
     keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
     keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
-    signs = [sign for column in table.columns for sign in _signs_of_a_fault(column)]
+    signs = ["has_more", *(sign for column in table.columns for sign in _signs_of_a_fault(column))]
     signs += [condition for condition, *_ in _breaches(table, retention_days)]
     return f"""
         with typed_rows as (
@@ -279,7 +285,11 @@ def suspected_rows(
         ), keyed_rows as (
             select * {_replace(keyed)} from typed_rows
         )
-        select *, coalesce({" or ".join(f"({sign})" for sign in signs)}, false) as is_suspect from keyed_rows
+        -- In `case` a condition is tried only on rows for which none before it held.
+        select
+            * exclude (has_more),
+            case when {" or ".join(f"({sign})" for sign in signs)} then true else false end as is_suspect
+        from keyed_rows
     """
 
 
@@ -313,7 +323,7 @@ def _filled(table: Table, query: str, given: dict[str, str]) -> str:
         for column, expression in made.items()
     ]
     columns += [column.name for column in table.columns if column.name in given and column.name not in made]
-    return f"select {', '.join(columns)} from ({query}) as input" if made else query
+    return f"select {', '.join(columns)}, has_more from ({query}) as input" if made else query
 
 
 def _is_free_text(column: Column) -> bool:
@@ -341,7 +351,8 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
         return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
     text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
-    is_given = f"{text} is not null"
+    # A text may be empty, which is no value.
+    is_given = f"{text} is not null" if is_nested or given == "VARCHAR" else f"input.{name} is not null"
     match column.type:
         case _ if column.person:
             is_given = f"nullif(trim({text}), '') is not null"
@@ -411,6 +422,11 @@ def _kind(column: Column) -> str:
     return {"number": "finite number", "timestamp": "time in ISO 8601"}.get(column.type, column.type)
 
 
+def _may_not_fit(column: Column) -> bool:
+    """Whether there are values that are none of the column's type: any text is a text, and has a hash."""
+    return column.person or column.type not in ("text", "hash")
+
+
 def _is_no_value(column: Column) -> str:
     """Whether there was something that is no value of the column's type."""
     return f"{column.name} is null and given_{column.name}"
@@ -419,8 +435,10 @@ def _is_no_value(column: Column) -> str:
 def _signs_of_a_fault(column: Column) -> list[str]:
     """Conditions of which one holds for every value that _fault() finds fault with, and for few others."""
     name = column.name
-    signs = [f"{name} is null"] if column.required else []
-    if column.type != "text" or column.person:
+    signs = []
+    if column.required:
+        signs.append(f"{name} is null")
+    elif _may_not_fit(column):
         signs.append(_is_no_value(column))
     if column.allowed:
         signs.append(_is_not_allowed(column))
@@ -433,7 +451,7 @@ def _signs_of_a_fault(column: Column) -> list[str]:
 def _fault(column: Column) -> str:
     """The expression that says what is wrong with a value of this column on its own; NULL if nothing is."""
     name = column.name
-    faults = [(_is_no_value(column), f"not a {_kind(column)}")] if column.type != "text" or column.person else []
+    faults = [(_is_no_value(column), f"not a {_kind(column)}")] if _may_not_fit(column) else []
     if column.required:
         faults.append((f"{name} is null", "missing"))
     if column.allowed:

@@ -23,6 +23,8 @@ from dagster_project.warehouse import remove_open_batches
 # since one pass takes more statements.
 MAXIMUM_SHARE = 0.05
 MINIMUM_BYTES = 4 * 2**20
+# What so many rows at the beginning of a file leave empty is expected to be empty in all.
+FIRST_ROWS = 20_000
 
 # Row numbers, ascending from 1, and how many rows there are → the query that reads these rows of the file again, in
 # this order.
@@ -35,7 +37,6 @@ class Inserted:
     those in `incoming`, which do not."""
 
     batch_id: str
-    condition: str
     settled: int
     numbers: list[int]
 
@@ -70,20 +71,28 @@ def insert(
         f"case when not is_suspect then {column.name} end" if column.type == "text" else column.name
         for column in table.columns
     )
-    query = suspected_rows(connection, table, rows, source, retention_days)
+    query = suspected_rows(connection, table, rows, source, retention_days, _left_out(connection, rows))
     connection.execute("begin transaction")
     try:
-        connection.execute(
+        (read,) = connection.execute(
             f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', "
             f"if(is_suspect, '{suspect}', '{batch_id}') from ({query})"
-        )
+        ).fetchone()
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
         connection.execute(f"create or replace temp table contested as {_contested(connection, table, condition)}")
-        unsettled = f"(batch_id = '{suspect}' or {table.timed_keys[0]} in (from contested))"
-        is_worth_it = connection.sql(
-            f"select count_if({unsettled}) <= {MAXIMUM_SHARE} * count(*) from {table.qualified_name} where {condition}"
-        ).fetchone()[0]
-        if not is_worth_it or not routes.have_room(
+        # Rows stand in the order of the file; the commit moves them all together.
+        connection.execute(f"""
+            create or replace temp table unsettled as
+            select
+                rowid - (select min(rowid) from {table.qualified_name} where {condition}) + 1 as number,
+                batch_id = '{suspect}' as is_suspect
+            from {table.qualified_name}
+            where {condition} and (batch_id = '{suspect}' or {table.timed_keys[0]} in (from contested))
+            order by number
+        """)
+        connection.execute("drop table contested")
+        (unsettled,) = connection.sql("select count(*) from unsettled").fetchone()
+        if unsettled > MAXIMUM_SHARE * read or not routes.have_room(
             connection, table, maximum_routes, f"{table.qualified_name} where {condition}"
         ):
             connection.execute("rollback")
@@ -92,13 +101,22 @@ def insert(
         connection.execute("rollback")
         raise
     connection.execute("commit")
-    inserted = _take_out(connection, table, rows_at, source, retention_days, batch_id, condition, unsettled)
-    routed = f"select service, route from {table.qualified_name} where {condition} and batch_id = '{batch_id}'"
+    numbers = _take_out(connection, table, rows_at, source, retention_days, condition, read)
     examined = "select service, route from incoming where reason is null"
-    if not routes.have_room(connection, table, maximum_routes, f"({routed} union all {examined})"):
+    if not routes.have_room(
+        connection, table, maximum_routes, f"(select service, route from new_routes union all {examined})"
+    ):
         remove_open_batches(connection)
         return None
-    return inserted
+    return Inserted(batch_id, read - len(numbers), numbers)
+
+
+def _left_out(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
+    """Columns and fields that the first rows leave empty: most files have few, and each costs time in every row."""
+    first = f"from (from ({rows}) limit {FIRST_ROWS})"
+    names = [name for name, *_ in connection.sql(f"describe {first}").fetchall()]
+    counts = connection.sql(f"select {', '.join(f'count({name})' for name in names)} {first}").fetchone()
+    return [name for name, count in zip(names, counts, strict=True) if not count]
 
 
 def _contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str) -> str:
@@ -125,18 +143,15 @@ def _take_out(
     rows_at: RowsAt,
     source: str,
     retention_days: int | None,
-    batch_id: str,
     condition: str,
-    unsettled: str,
-) -> Inserted:
-    """Fill `incoming` with the rows that need a closer look, in the order of the file."""
-    first, read = connection.sql(
-        f"select coalesce(min(rowid), 0), count(*) from {table.qualified_name} where {condition}"
-    ).fetchone()
-    connection.execute(
-        f"create or replace temp table unsettled as select rowid as row, rowid - {first} + 1 as number, "
-        f"batch_id like '%!' as is_suspect from {table.qualified_name} where {condition} and {unsettled} order by row"
-    )
+    read: int,
+) -> list[int]:
+    """Fill `incoming` with the rows that need a closer look, in the order of the file; returns their numbers."""
+    connection.execute(f"""
+        create or replace temp table unsettled as
+        select number - 1 + (select min(rowid) from {table.qualified_name} where {condition}) as row, *
+        from unsettled order by number
+    """)
     numbers = [number for (number,) in connection.sql("select number from unsettled order by number").fetchall()]
     suspects = connection.sql("select number from unsettled where is_suspect order by number").fetchall()
     stage(connection, table, rows_at([number for (number,) in suspects], read), source, retention_days)
@@ -150,9 +165,9 @@ def _take_out(
     """)
     connection.execute(
         "create or replace temp table incoming as select * exclude (number) from numbered order by number; "
-        "drop table numbered; drop table contested"
+        "drop table numbered"
     )
-    return Inserted(batch_id, condition, read - len(numbers), numbers)
+    return numbers
 
 
 def settle(
@@ -163,12 +178,10 @@ def settle(
     source: str,
     origin: str,
     places: Callable[[Sequence[int]], Sequence[str]],
-    maximum_routes: int,
 ) -> Batch:
     """The second half, inside a transaction: after it the batch is as load() would have left it."""
     connection.execute(f"delete from {table.qualified_name} where rowid in (select row from unsettled)")
-    routes.hold(connection, table, maximum_routes, f"{table.qualified_name} where {inserted.condition}")
-    routes.hold(connection, table, maximum_routes)
+    routes.keep(connection, table)
     batch = store(
         connection,
         table,

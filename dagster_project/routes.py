@@ -35,6 +35,8 @@ CUTS = (
 # Numbers, hexadecimal hashes and UUIDs, anything with four digits in a row, a number behind a word (`order-17`), an
 # address, percent-encoded text.
 ID = "^[0-9]+$|^[0-9a-fA-F-]{8,}$|[0-9]{4}|[-_~][0-9]+$|@|%"
+# Most ids are whole numbers; where nothing else may be one, no segment is looked at on its own.
+MAY_HAVE_OTHER_IDS = "[0-9][^0-9/]|[^0-9/][0-9]|[@%]|(^|/)[a-fA-F-]{8,}(/|$)"
 # A longer segment with a digit is a slug or a token; so is a shorter one of small and capital letters with a digit.
 LONGEST_WORD = 19
 LONGEST_MIXED_WORD = 7
@@ -83,9 +85,13 @@ def use_in(connection: duckdb.DuckDBPyConnection, rules: Sequence[RouteRule] = (
             else segment
         end;
         create or replace temp macro route_by_rules(service, path, otherwise) as case {branches} else otherwise end;
-        create or replace temp macro route_without_ids(path) as array_to_string(
+        create or replace temp macro route_by_segments(path) as array_to_string(
             list_transform(string_split(path, '/'), lambda segment: route_segment(segment)), '/'
         );
+        create or replace temp macro route_without_ids(path) as case
+            when regexp_matches(path, '{MAY_HAVE_OTHER_IDS}') then route_by_segments(path)
+            else regexp_replace(path, '[0-9]+', ':id', 'g')
+        end;
         create or replace temp macro route_template(service, route) as case
             when not regexp_matches(route, '{MAY_BE_RAW}') then route_by_rules(service, route, route)
             when regexp_matches(route, '{MAY_BE_CUT}')
@@ -115,6 +121,13 @@ def have_room(connection: duckdb.DuckDBPyConnection, table: Table, maximum_route
         return True
     _find_new_routes(connection, table, rows)
     return connection.sql(f"select count(*) = 0 from new_routes where place > {maximum_routes}").fetchone()[0]
+
+
+def keep(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """The new routes for which have_room() has found room become known ones."""
+    if _has_routes(table):
+        connection.execute(f"insert into raw.routes select '{table.name}', service, route from new_routes")
+        connection.execute("drop table new_routes")
 
 
 def hold(

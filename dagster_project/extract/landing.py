@@ -225,7 +225,6 @@ class _Landing:
                     source=self._source.name,
                     origin=self.origin(file),
                     places=reading.places,
-                    maximum_routes=self._maximum_routes,
                 )
                 self._note(file, checksum, batch, "taken" if batch.read else "empty")
         except BaseException:

@@ -236,16 +236,22 @@ class _LinesOfRows:
     def __init__(self, file: LandedFile) -> None:
         self._file = file
         self._numbered = _lines_numbered
+        self._copied: dict[int, Line] = {}
 
     def numbered(self, numbers: Sequence[int]) -> list[Line]:
-        return self._numbered(self._file, numbers)
+        """The lines of these rows; of those that were copied, nothing but their place."""
+        others = [number for number in numbers if number not in self._copied]
+        lines = self._copied | dict(zip(others, self._numbered(self._file, others), strict=True))
+        return [lines[number] for number in numbers]
 
     def copied(self, numbers: Sequence[int], rows: int, copy: Path) -> Path:
         """A file of the lines of these rows alone; from then on it is known how many rows there are in all."""
         if self._file.compression == UNCOMPRESSED and rows == self._file.survey.lines:
             self._numbered = _lines_without_blanks
+        lines = self._numbered(self._file, numbers)
         with copy.open("wb") as out:
-            out.writelines(line.content for line in self.numbered(numbers))
+            out.writelines(line.content for line in lines)
+        self._copied = {number: line._replace(content=b"") for number, line in zip(numbers, lines, strict=True)}
         return copy
 
 
@@ -574,14 +580,17 @@ def _has_mark(file: LandedFile) -> bool:
 def survey(path: Path, maximum_line_bytes: int) -> Survey:
     piece_bytes = min(PIECE_BYTES, maximum_line_bytes)
     digest, line_ends, length, has_short_lines = hashlib.sha256(), [], 0, True
+    # One piece of memory for all, and numpy's count: three quarters of the time that read() and bytes.count() take.
+    piece = bytearray(piece_bytes)
+    octets, view = np.frombuffer(piece, np.uint8), memoryview(piece)
     with path.open("rb") as stream:
-        while piece := stream.read(piece_bytes):
-            digest.update(piece)
-            line_ends.append(piece.count(b"\n"))
+        while size := stream.readinto(piece):
+            digest.update(view[:size])
+            line_ends.append(int(np.count_nonzero(octets[:size] == ord("\n"))))
             # Only a line that crosses the border of two pieces can be longer than a piece.
-            end = piece.find(b"\n")
-            has_short_lines &= length + (len(piece) if end < 0 else end) <= maximum_line_bytes
-            length = length + len(piece) if end < 0 else len(piece) - piece.rfind(b"\n") - 1
+            end = piece.find(b"\n", 0, size)
+            has_short_lines &= length + (size if end < 0 else end) <= maximum_line_bytes
+            length = length + size if end < 0 else size - piece.rfind(b"\n", 0, size) - 1
     lines = sum(line_ends) + (length > 0)
     return Survey(digest.hexdigest(), has_short_lines, lines, piece_bytes, line_ends)
 
