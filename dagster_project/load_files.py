@@ -2,9 +2,9 @@
 
 All rows are inserted and committed at once, those that may break the contract under a batch id of their own. Then the
 few that need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the
-rows that share their key with another; of these the ones that must not stay are deleted. (Rows deleted by the
-transaction that inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch stands in raw.open_batches:
-warehouse.py removes what a killed run has left of it.
+rows that share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction
+that inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch
+stands in raw.open_batches: warehouse.py removes what a killed run has left of it.
 """
 
 from __future__ import annotations
