@@ -36,6 +36,8 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 NUMBERS = {*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"}
 TIMESTAMPS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 ZONED = "TIMESTAMP WITH TIME ZONE"
+# A text may be empty, which is no value.
+NEVER_EMPTY = {*NUMBERS, *TIMESTAMPS, ZONED, "BOOLEAN", "DATE", "UUID"}
 
 
 @dataclass(frozen=True)
@@ -353,8 +355,7 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
         return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
     text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
-    # A text may be empty, which is no value.
-    is_given = f"{text} is not null" if is_nested or given == "VARCHAR" else f"input.{name} is not null"
+    is_given = f"input.{name} is not null" if given.split("(")[0] in NEVER_EMPTY else f"{text} is not null"
     match column.type:
         case _ if column.person:
             is_given = f"nullif(trim({text}), '') is not null"
