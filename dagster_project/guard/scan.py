@@ -23,6 +23,10 @@ COMPOSITE_COLUMN = re.compile(r"(.*_)?(score|composite)")
 COUNTS = ("BIGINT", "INTEGER", "DOUBLE")
 
 TEAMS, ORGANISATION, CALIBRATION = "ov_team_quarterly", "readiness_quarterly", "calibration_quarterly"
+AUDIT = "metric_audit_quarterly"
+# What is told of reviews, of the spread of work and of survey answers is told of at least so many people; of answers,
+# given in each of three months.
+FEWEST_PEOPLE, MONTHS_OF_ANSWERS = 5, 3
 # What is published once and for good: a second version would be a difference.
 FROZEN = {
     TEAMS: "quarter, team, dimension, status, value_quarter, mean_low, mean_high, people_band, assessed_share_band, "
@@ -49,6 +53,8 @@ def scan(
             found[table] += _changes(connection, schema, table)
         if table == TEAMS:
             found[table] += _disclosures(connection, name)
+        if table == AUDIT:
+            found[table] += _small_groups(connection, schema, name)
     if has_before:
         connection.execute("detach before")
     return found
@@ -140,3 +146,46 @@ def _disclosures(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[
                 f"{place}: two people who put their scores together could leave somebody fewer than "
                 f"{FEWEST_FEASIBLE_SCORES} possible ones; this must not be published"
             )
+
+
+def _small_groups(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
+    """Audited quarters of teams that tell of fewer people than they may; counted with a day more at either end, so that
+    no time zone of the calendar makes them fewer than they are."""
+    small = connection.sql(f"""
+        with requests as (
+            select team, merged_on, source, repository, pull_request_number, author_key
+            from {schema}.fct_pull_requests join raw.pull_requests using (source, repository, pull_request_number)
+        ),
+        reviewers as (
+            select team, submitted_at::date as day, reviewer_key as person
+            from restricted.review_activity join requests using (source, repository, pull_request_number)
+        ),
+        workers as (from reviewers union all select team, merged_on as day, author_key as person from requests),
+        told as (
+            select *, quarter - interval 1 day as since, quarter + interval 3 month as until
+            from {table}
+            where finding in ('found', 'not_found') and not starts_with(evidence, 'answers unknown')
+        )
+        select quarter, check_name,
+            case check_name
+                when 'silent_reviews' then (
+                    select count(distinct person) from reviewers where team = told.team and day between since and until
+                )
+                when 'uneven_workload' then (
+                    select count(distinct person) from workers where team = told.team and day between since and until
+                )
+                else (
+                    select count(*) // {MONTHS_OF_ANSWERS} from restricted.survey_responses
+                    where team = told.team and question = check_name and answered_at::date between since and until
+                )
+            end as people
+        from told
+        where (check_name in ('silent_reviews', 'uneven_workload') or check_name like 'perceived_%')
+            and people < {FEWEST_PEOPLE}
+        order by quarter, check_name
+    """).fetchall()
+    for quarter, check, _ in small:
+        yield (
+            f"{check} of the quarter from {quarter}: tells of fewer than {FEWEST_PEOPLE} people; this must not be "
+            "published: build the table anew"
+        )

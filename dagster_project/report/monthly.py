@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
-from dagster_project.report import charts, experience, reliability
+from dagster_project.report import charts, experience, outcome, reliability
 from dagster_project.report.layout import (
     RECENT_MONTHS,
     STATES,
@@ -287,8 +287,8 @@ def by_name(name: str) -> tuple[str, str]:
 @dataclass(frozen=True)
 class Published:
     """What the page shows: the months of every service, oldest first, their verdicts, the DORA bands of their year,
-    what each column of TABLE means, what users experienced, what was promised and who was woken, and the time up to
-    which all this is known."""
+    what each column of TABLE means, what users experienced, what was promised and who was woken, the scorecards and
+    the rules behind them, and the time up to which all this is known."""
 
     months: list[Row]
     trends: dict[tuple[str, date], dict[str, Row]]
@@ -296,6 +296,7 @@ class Published:
     comments: dict[str, str]
     experience: experience.Experience
     reliability: reliability.Reliability
+    outcome: outcome.Outcome
     as_of: datetime | None
 
 
@@ -337,6 +338,7 @@ def read_published(settings: Settings) -> Published:
     with open_published(settings.published_file) as connection:
         users = experience.read_experience(connection, as_of)
         promised = reliability.read_reliability(connection, as_of)
+        scorecards = outcome.read_outcome(connection, settings)
         months, comments = read_table(connection, settings, TABLE, (*IDENTITY, *SHOWN), "service, month")
         verdicts, _ = read_table(connection, settings, TRENDS, SHOWN_OF_TRENDS, "service, month, metric")
         bands, _ = read_table(
@@ -351,7 +353,7 @@ def read_published(settings: Settings) -> Published:
         trends.setdefault((row["service"], row["month"]), {})[row["metric"]] = row
     years = {row["dora_report_year"] for row in months}
     shown_bands = [band for band in bands if band["report_year"] in years]
-    return Published(months, trends, shown_bands, comments, users, promised, as_of)
+    return Published(months, trends, shown_bands, comments, users, promised, scorecards, as_of)
 
 
 def read_watermark(settings: Settings) -> datetime | None:
@@ -406,10 +408,16 @@ def write_report(settings: Settings) -> Path:
     page = environment.get_template("monthly.html.jinja").render(
         as_of=published.as_of,
         experience=published.experience,
+        outcome=published.outcome,
+        kpi_columns=outcome.KPI_COLUMNS,
         teams=[(team, list(members)) for team, members in groupby(services, attrgetter("team"))],
         groups=GROUPS,
         reliability=published.reliability,
-        others=published.experience.definitions + published.reliability.definitions,
+        others=[
+            *published.experience.definitions,
+            *published.reliability.definitions,
+            *published.outcome.definitions,
+        ],
         experience_groups=experience.GROUPS,
         journey_columns=experience.JOURNEY_COLUMNS,
         found_columns=experience.FOUND_COLUMNS,

@@ -28,6 +28,10 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.ov_team_quarterly set met_slo_objectives = slo_objectives + 1": (
+        "ov_team_quarterly",
+        "no_more_objectives_are_met_than_there_are",
+    ),
     "update marts.system_notes set limit_value = observed_value": ("system_notes", "what_is_noted_stands_out"),
     "update marts.system_notes set note_kind = 'slow_people'": (
         "system_notes",

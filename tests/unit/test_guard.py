@@ -16,7 +16,10 @@ from dagster_project.contracts import (
     GROWTH_REVIEWS,
     OV_DIMENSIONS,
     OV_QUARTERS,
+    PULL_REQUESTS,
+    REVIEW_ACTIVITY,
     RUBRIC,
+    SURVEY_RESPONSES,
     TABLES,
     TEAM_MEMBERS,
     TEAMS,
@@ -271,6 +274,69 @@ def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
     assert found.startswith(
         "technical_quality of the quarter from 2025-04-01: two people who put their scores together"
     )
+
+
+@pytest.mark.parametrize(
+    ("check", "people", "evidence", "is_told"),
+    [
+        ("silent_reviews", 4, "reviews 10 to 20", True),
+        ("silent_reviews", 5, "reviews 10 to 20", False),
+        ("uneven_workload", 4, "spread of the work: even", False),
+        ("uneven_workload", 3, "spread of the work: even", True),
+        ("perceived_speed", 4, "answers fell; lead_time worsening", True),
+        ("perceived_speed", 5, "answers fell; lead_time worsening", False),
+        ("perceived_speed", 4, "answers unknown; lead_time worsening", False),
+    ],
+)
+def test_an_audit_that_tells_of_few_people_is_refused(warehouse, tmp_path, check, people, evidence, is_told):
+    """Each reviews a pull request of one author; each answers in every month."""
+    given = [
+        {
+            "source": "git",
+            "repository": "web",
+            "pull_request_number": number + 1,
+            "created_at": "2025-04-02T10:00:00Z",
+            "author_key": "author",
+        }
+        for number in range(people)
+    ]
+    take(warehouse, PULL_REQUESTS, given)
+    reviews = [
+        {key: row[key] for key in ("source", "repository", "pull_request_number")}
+        | {
+            "review_id": f"{number}",
+            "reviewer_key": f"reviewer-{number}",
+            "submitted_at": "2025-04-02T11:00:00Z",
+            "verdict": "approved",
+            "comments": 0,
+        }
+        for number, row in enumerate(given)
+    ]
+    take(warehouse, REVIEW_ACTIVITY, reviews)
+    answers = [
+        {
+            "response_id": f"{number}/{month}",
+            "team": "shop",
+            "answered_at": f"2025-0{month}-02T10:00:00Z",
+            "question": "perceived_speed",
+            "answer": 3,
+        }
+        for number in range(people)
+        for month in (4, 5, 6)
+    ]
+    take(warehouse, SURVEY_RESPONSES, answers)
+    warehouse.execute(f"""
+        create schema if not exists marts;
+        create table marts.fct_pull_requests as
+            select source, repository, pull_request_number, 'shop' as team, date '2025-04-02' as merged_on
+            from raw.pull_requests;
+        create table marts.metric_audit_quarterly as
+            select date '2025-04-01' as quarter, 'shop' as team, '{check}' as check_name, 'found' as finding,
+                '{evidence}' as evidence
+    """)
+    found = faults(warehouse, tmp_path, "metric_audit_quarterly")
+    told = f"{check} of the quarter from 2025-04-01: tells of fewer than 5 people; this must not be published"
+    assert [line.split(":")[0] + ":" + line.split(":")[1] for line in found] == [told] * is_told
 
 
 def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):

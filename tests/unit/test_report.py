@@ -453,7 +453,7 @@ def test_the_page_says_how_many_verdicts_chance_alone_would_give(document, tmp_p
     # Four services with a final month, five metrics each that have a baseline.
     assert "Of the 20 verdicts here that have a baseline, chance alone would call at most about 0.2" in document.text
     trends = {metric.source: {"verdict": "baselining"} for metric in JUDGED}
-    assert "chance alone would" not in parse(write_report(publish(tmp_path, [row("api", 1)], trends))).text
+    assert "chance alone would call" not in parse(write_report(publish(tmp_path, [row("api", 1)], trends))).text
 
 
 def test_the_bands_of_the_year_stand_there_with_their_caveats(document, tmp_path):
@@ -498,7 +498,8 @@ def test_thirteen_months_are_in_view_and_the_earlier_ones_fold(document):
 def test_services_stand_by_team_and_name_whatever_their_figures(document):
     assert list(sections(document)) == [EVIL, "api", "zebra-worker", "storefront"]
     contents = [link.text for link in document.one("nav").all("a")]
-    assert contents == [*sections(document), "What users experience", "What was promised, and who was woken"]
+    entries = ["What users experience", "What was promised, and who was woken", "How work is assessed"]
+    assert contents == [*sections(document), *entries]
     teams = [heading.text for heading in document.all("h2")]
     assert teams == [
         "How to read this page",
@@ -507,6 +508,7 @@ def test_services_stand_by_team_and_name_whatever_their_figures(document):
         "Web",
         "What users experience",
         "What was promised, and who was woken",
+        "How work is assessed",
         "DORA bands of 2024",
         "Definitions",
     ]
@@ -543,7 +545,8 @@ def test_without_a_service_the_page_says_so(tmp_path):
     document = parse(write_report(publish(tmp_path, [], bands=[])))
     assert "No service has a month on record yet" in document.one("main").text
     assert document.one("p", **{"class": "lead"}).text == "No data yet."
-    assert not document.all("table")
+    rules = document.one("section", **{"aria-labelledby": "rules"})
+    assert document.all("table") == rules.all("table")
 
 
 def test_a_service_without_a_final_month_has_nothing_to_hold_against(tmp_path):
