@@ -23,7 +23,8 @@ DAYS = 90
 SLOS = 200
 SAMPLE = 10
 SERVICES = 25
-MODELS = ("int_slo_touched_days", "int_slo_codes+")
+# From the codes to the status, without what else reads them.
+MODELS = ("int_slo_touched_days", "int_slo_codes+,+slo_status")
 ALL = ("--select", "+slo_status")
 FIRST_DAY = "timestamp '2026-01-01'"
 ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "bench")

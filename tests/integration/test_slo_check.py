@@ -13,6 +13,7 @@ from test_slo_reference import ANNOTATIONS, condition
 
 from dagster_project.slo.check import check
 from dagster_project.warehouse import Warehouse
+from tests.unit.test_slo_definitions import EXAMPLES, completed, needs_examples
 
 FIRST, DAYS, MINUTES = datetime(2026, 2, 1), 45, 10
 LAST = FIRST + timedelta(days=DAYS) - timedelta(minutes=MINUTES)
@@ -95,3 +96,39 @@ def test_slices_shorter_than_the_time_between_two_events_are_found(history, tmp_
     )
     problems, _ = checked(settings, tmp_path, definition("Timeslices", timeSliceTarget=0.5, timeSliceWindow="10m"))
     assert problems == []
+
+
+@needs_examples
+def test_completed_openslo_examples_evaluate(settings, tmp_path):
+    """A request every seven minutes for ten days, one in nine wrong and one in five slow, and one just before now."""
+    last = datetime(2026, 3, 17, 16, 59, 30)
+    rows = [
+        {
+            "request_id": f"{number}",
+            "service": "api",
+            "occurred_at": last - timedelta(minutes=7 * number),
+            "status": 500 if number % 9 == 1 else 200,
+            "duration_ms": 800.0 if number % 5 == 2 else 500.0 if number % 5 == 1 else 90.0,
+        }
+        for number in range(10 * 24 * 60 // 7)
+    ]
+    with Warehouse(settings).connect() as connection:
+        load_rows(connection, {"requests": pl.DataFrame(rows)})
+    minutes = {"requests": [(row["occurred_at"], [row]) for row in rows]}
+    copies = {}
+    for number, file in enumerate(EXAMPLES):
+        content = completed(yaml.safe_load(file.read_text(encoding="utf-8")))
+        content["metadata"]["name"] = f"example-{number}"
+        copies[tmp_path / f"example-{number}.yaml"] = content
+    for file, content in copies.items():
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    _, histories = check(settings, list(copies))
+    assert len(histories) == 4
+    for history in histories:
+        content = copies[history.definition.document.file]
+        reference = Reference(content, counts(content, minutes), last)
+        for found, objective in zip(history.objectives, content["spec"]["objectives"], strict=True):
+            expected = reference.judged(reference.days()[-1], objective)
+            assert found.events == len(rows)
+            assert found.attainment == pytest.approx(expected["attainment_rate"])
+            assert found.budget_remaining == pytest.approx(1 - expected["budget_consumed_rate"])

@@ -47,6 +47,7 @@ def request(random: Random, key: int) -> dict[str, Any]:
         "duration_ms": maybe(random, 0.0, 299.5, 300.0, 300.1, 1000.0),
         "is_validation_error": random.choice([True, False, False]),
         "release": maybe(random, "1", "it's 2"),
+        "is_synthetic": random.choice([True, False, False]),
     }
 
 
@@ -109,6 +110,8 @@ def browser_events(random: Random, session: int) -> list[dict[str, Any]]:
             "device_class": "bot" if session % 11 == 0 else random.choice(["mobile", "desktop"]),
             "is_synthetic": session % 13 == 0,
             "is_authenticated": random.choice([True, False]),
+            "route": random.choice(["/", "/a", "/b", "/c"]),
+            "country": maybe(random, "DE", "FR"),
         }
         if kind in ("payment", "route_change"):
             event |= {"is_success": random.choice([True, False]), "is_retry_visible": maybe(random, True, False)}
@@ -143,6 +146,8 @@ OFFERED = {
         condition("duration_ms", "is_present", False),
         condition("is_validation_error", "eq", False),
         condition("release", "eq", "it's 2"),
+        condition("is_synthetic", "eq", True),
+        condition("method", "in", ["POST", "PUT"]),
     ],
     "rum_events": [
         condition("event_type", "in", ["payment", "route_change"]),
@@ -160,6 +165,11 @@ OFFERED = {
         condition("is_retry_visible", "eq", True),
         condition("is_success", "eq", False),
         condition("metric_value", "gt", 2500),
+        condition("metric_value", "lt", 2500),
+        condition("is_authenticated", "eq", True),
+        condition("device_class", "ne", "mobile"),
+        condition("country", "in", ["DE", "IT"]),
+        condition("route", "not_in", ["/", "/a", "/b"]),
     ],
     "jobs": [
         condition("status", "eq", "success"),
@@ -303,6 +313,16 @@ def random_slos(tmp_path_factory):
             name: connection.sql(f"from marts.{name}").pl().to_dicts()
             for name in ("slo_attainment_daily", "slo_status")
         }
+        classes = connection.sql("""
+            with columns as (
+                select scan, case when min(value_type) = 'boolean' then 3 else 1 + coalesce(max(code), 1) end as codes
+                from intermediate.int_slo_codes
+                group by scan, column_name
+            )
+            select scan, product(codes) from columns group by scan
+        """).fetchall()
+    # Of so many classes only those that events have are judged, of fewer all (macro slo_enumerated_classes).
+    assert {scan for scan, number in classes if number > 20000} == {"requests", "sessions"}
     units = units_of(rows)
     return [(definition, counts(definition, units)) for definition in definitions], tables
 

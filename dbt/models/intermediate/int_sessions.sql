@@ -8,26 +8,25 @@ with activity as (
 
     select
         *,
-        lag(ended_at) over one_after_another as ended_before,
-        lag(day) over one_after_another as day_before,
         count(*) over (partition by source, service, session_id, day) as slots
     from {{ ref('int_session_activity') }}
     where {{ near_restated_days('day', 1, 1) }}
+
+),
+
+followed as (
+
+    select
+        *,
+        lag(ended_at) over one_after_another as ended_before,
+        lag(day) over one_after_another as day_before,
+        lag(slots) over one_after_another as slots_before
+    from activity
     window one_after_another as (partition by source, service, session_id order by started_at)
 
 ),
 
 -- Who is active all day begins anew at midnight, so that no session reaches farther than into the next day.
-begun as (
-
-    select
-        *,
-        {{ hours_between('ended_before', 'started_at') }} * 60 as pause_minutes,
-        lag(slots) over (partition by source, service, session_id order by started_at) as slots_before
-    from activity
-
-),
-
 numbered as (
 
     select
@@ -35,7 +34,7 @@ numbered as (
         sum(
             case
                 when
-                    pause_minutes < {{ var('session_timeout_minutes') }}
+                    {{ hours_between('ended_before', 'started_at') }} * 60 < {{ var('session_timeout_minutes') }}
                     and (day_before = day or slots_before < {{ slots_of_a_day() }})
                     then 0
                 else 1
@@ -43,7 +42,7 @@ numbered as (
         ) over (
             partition by source, service, session_id order by started_at rows unbounded preceding
         ) as session_number
-    from begun
+    from followed
 
 ),
 

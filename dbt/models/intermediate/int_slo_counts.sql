@@ -17,7 +17,7 @@
 with
 {% for scan in scans -%}
 {% if scan != of_sessions -%}
-units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_classes() | int }} (
+units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_classes() }} (
 
     select
         {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
@@ -30,7 +30,7 @@ units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_cla
 {% endif -%}
 classes_{{ loop.index }} as materialized (
 
-    {% if scan.classes <= slo_enumerated_classes() | int -%}
+    {% if scan.classes <= slo_enumerated_classes() -%}
     select {{ each_of(whole_numbers_below(scan.classes)) }} as event_class
     {%- elif scan == of_sessions -%}
     select distinct {{ slo_class(scan) }} as event_class
