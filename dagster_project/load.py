@@ -36,6 +36,8 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 NUMBERS = {*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL"}
 TIMESTAMPS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 ZONED = "TIMESTAMP WITH TIME ZONE"
+# A text may be empty, which is no value.
+NEVER_EMPTY = {*NUMBERS, *TIMESTAMPS, ZONED, "BOOLEAN", "DATE", "UUID"}
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,12 @@ def store(
 ) -> Batch:
     """The second half of load(): what `incoming` holds into the table and into quarantine, counted.
 
-    batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py).
+    batch_id, stored_before: of a batch that has that many rows in the table already (load_files.py); in `standing` are
+        those of `incoming` that stand there, too.
     """
     removed = _remove_gone(connection, table, source) if mirror else 0
-    _judge(connection, table, is_small=stored_before > 0)
+    is_begun = batch_id is not None
+    _judge(connection, table, is_begun)
     read, broken = connection.sql("select count(*), count(reason) from incoming").fetchone()
     verdicts = dict(connection.sql("select verdict, count(*) from verdicts group by all").fetchall())
     duplicate, conflicting = verdicts.get("duplicate", 0), sum(verdicts.get(verdict, 0) for verdict in CONFLICTS)
@@ -164,7 +168,7 @@ def store(
         removed=removed,
         batch_id=batch_id or new_batch_id(),
     )
-    _upsert(connection, table, batch, contested=bool(verdicts))
+    _upsert(connection, table, batch, bool(verdicts), is_begun)
     _quarantine(connection, table, batch, places, rejected)
     _record(connection, batch)
     connection.execute("drop table incoming; drop table verdicts")
@@ -351,8 +355,7 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
         return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
     text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
-    # A text may be empty, which is no value.
-    is_given = f"{text} is not null" if is_nested or given == "VARCHAR" else f"input.{name} is not null"
+    is_given = f"input.{name} is not null" if given.split("(")[0] in NEVER_EMPTY else f"{text} is not null"
     match column.type:
         case _ if column.person:
             is_given = f"nullif(trim({text}), '') is not null"
@@ -497,7 +500,7 @@ def _columns_in(rule: Rule, names: list[str]) -> list[str]:
     return [name for name in names if re.search(rf"\b{name}\b", rule.condition)]
 
 
-def _judge(connection, table: Table, is_small: bool) -> None:
+def _judge(connection, table: Table, is_begun: bool) -> None:
     """Give each valid row that shares its key with another, incoming or stored, its verdict.
 
     load        it replaces the stored row, if there is one
@@ -520,7 +523,7 @@ def _judge(connection, table: Table, is_small: bool) -> None:
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join (select {key}, rowid from {_comparable(connection, table, is_small)}) as stored using ({key})
+        left join (select {key}, rowid from {_comparable(connection, table, is_begun)}) as stored using ({key})
         where occurrences > 1 or stored.rowid is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
@@ -556,7 +559,7 @@ def _judge(connection, table: Table, is_small: bool) -> None:
     connection.execute("drop table contested")
 
 
-def _comparable(connection, table: Table, is_small: bool) -> str:
+def _comparable(connection, table: Table, is_begun: bool) -> str:
     """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
     costs the same however many there are."""
     if not table.timed_keys:
@@ -567,8 +570,11 @@ def _comparable(connection, table: Table, is_small: bool) -> str:
     if first is None:
         return f"{table.qualified_name} where false"
     query = f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    if not is_begun:
+        return query
     # Beside few rows the stored ones are better sought than joined.
-    return f"{query} and {table.timed_keys[0]} in (select {table.timed_keys[0]} from incoming)" if is_small else query
+    key = table.timed_keys[0]
+    return f"{query} and {key} in (select {key} from incoming) and rowid not in (select stored_row from standing)"
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:
@@ -585,7 +591,7 @@ def _remove_gone(connection, table: Table, source: str) -> int:
     ).fetchone()[0]
 
 
-def _upsert(connection, table: Table, batch: Batch, contested: bool) -> None:
+def _upsert(connection, table: Table, batch: Batch, contested: bool, is_begun: bool) -> None:
     if table.is_event and contested:
         connection.execute(
             f"insert into raw.replaced_events "
@@ -598,12 +604,18 @@ def _upsert(connection, table: Table, batch: Batch, contested: bool) -> None:
         f"delete from {table.qualified_name} where rowid in "
         "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)"
     )
+    if is_begun:
+        connection.execute(
+            f"delete from {table.qualified_name} where rowid in "
+            "(select stored_row from standing where row in (select row from verdicts where verdict <> 'load'))"
+        )
     names = ", ".join(column.name for column in table.columns)
     connection.execute(
         f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) "
         f"select {names}, now()::timestamp, ? from incoming where reason is null "
-        # Where it does nothing it would cost: without a join DuckDB inserts on all cores.
-        + ("and rowid not in (select row from verdicts where verdict <> 'load')" if contested else ""),
+        # Where they do nothing they would cost: without a join DuckDB inserts on all cores.
+        + ("and rowid not in (select row from verdicts where verdict <> 'load') " if contested else "")
+        + ("and rowid not in (select row from standing)" if is_begun else ""),
         [batch.batch_id],
     )
 

@@ -1,10 +1,10 @@
 """A file of many events into its table in one pass, without a table between.
 
 All rows are inserted and committed at once, those that may break the contract under a batch id of their own. Then the
-few that need a closer look are taken out again and go through `incoming` as any other rows do: the suspects, read again
-from the file, and the rows that share their key with another. (Rows deleted by the transaction that inserted them would
-make DuckDB write all the others twice; hence two.) Until the second transaction the batch stands in raw.open_batches:
-warehouse.py removes what a killed run has left of it.
+few that need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the
+rows that share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction
+that inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch
+stands in raw.open_batches: warehouse.py removes what a killed run has left of it.
 """
 
 from __future__ import annotations
@@ -180,7 +180,16 @@ def settle(
     places: Callable[[Sequence[int]], Sequence[str]],
 ) -> Batch:
     """The second half, inside a transaction: after it the batch is as load() would have left it."""
-    connection.execute(f"delete from {table.qualified_name} where rowid in (select row from unsettled)")
+    connection.execute(
+        f"delete from {table.qualified_name} where rowid in (select row from unsettled where is_suspect)"
+    )
+    # What need not go stays where it is: a few rows behind a file make DuckDB write a hundred thousand others again.
+    connection.execute("""
+        create temp table standing as
+        select * exclude (is_suspect)
+        from (select row_number() over (order by number) - 1 as row, row as stored_row, is_suspect from unsettled)
+        where not is_suspect
+    """)
     routes.keep(connection, table)
     batch = store(
         connection,
@@ -192,5 +201,5 @@ def settle(
         stored_before=inserted.settled,
     )
     connection.execute("delete from raw.open_batches where batch_id = ?", [batch.batch_id])
-    connection.execute("drop table unsettled")
+    connection.execute("drop table unsettled; drop table standing")
     return batch

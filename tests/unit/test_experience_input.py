@@ -653,6 +653,13 @@ def test_files_with_few_faults_go_in_one_pass_and_others_do_not(landing, monkeyp
     assert settled == [1]
 
 
+def test_rows_that_stay_are_not_written_again(landing, monkeypatch):
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    landing.put("rum_events/a.ndjson", *many(100), *many(2), VITAL | {"session_id": "s5", "metric_value": 5.0})
+    assert landing.take() == [(103, 99, 2, 2)]
+    assert landing.rows("select count(*), count(distinct loaded_at) from raw.rum_events") == [(99, 1)]
+
+
 @pytest.mark.parametrize("moment", ["_take_out", "settle", "store"])
 def test_a_run_that_is_killed_between_the_two_commits_leaves_nothing(settings, moment, monkeypatch):
     with Warehouse(settings).connect() as connection:

@@ -89,7 +89,7 @@ def test_each_objective_shows_what_is_left_of_its_budget_under_its_owner(documen
 
 def test_the_review_is_that_of_the_last_month_that_is_over(document):
     section = document.one("section", **{"aria-labelledby": "review"})
-    assert section.one("p").text == "Mar 2026: 1 match it, 1 are to be looked at."
+    assert section.one("p").text == "In Mar 2026 1 of 2 objectives did."
     assert lines(section) == {
         "Payments, objective 2": [
             *("always missed", "\N{MINUS SIGN}500 %", "31", "31", "0.50", DASH, DASH, DASH, "9 Jan 2026")
