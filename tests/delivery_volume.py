@@ -6,11 +6,11 @@ Everything follows from row numbers and their hashes, so that the same size give
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 
 from dagster_project.contracts import RAW_TABLES, Table
+from dagster_project.load import new_batch_id
 from dagster_project.warehouse import create_tables, transaction
 
 PULL_REQUESTS = 100_000
@@ -289,7 +289,7 @@ class History:
         return rows
 
     def _upsert(self, table: Table) -> int:
-        stored, key, batch_id = f"warehouse.{table.qualified_name}", ", ".join(table.key), f"{table.name}-{uuid4()}"
+        stored, key, batch_id = f"warehouse.{table.qualified_name}", ", ".join(table.key), new_batch_id()
         known = KNOWN[table.name]
         columns = ", ".join(name for name, *_ in self.connection.sql(f"describe {known}").fetchall())
         self.connection.execute(

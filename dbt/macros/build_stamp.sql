@@ -7,6 +7,9 @@
     {% if execute and flags.WHICH in ('build', 'run', 'test') %}
         {% do adapter.create_schema(api.Relation.create(database=target.database, schema='meta')) %}
         {% set is_update = continues_last_build() %}
+        {% if is_update %}
+            {{ checkpoint_once() }}
+        {% endif %}
         create or replace table meta.build as
         select
             cast('{{ invocation_id }}' as varchar) as build_id,
@@ -16,6 +19,13 @@
             as definition_version,
             {{ is_update }} as is_update
     {% endif %}
+{% endmacro %}
+
+{# An update writes little to many tables. Each would be a checkpoint, which writes the last row group of a table anew:
+   half of what an update costs. With these limits it has one, when the build file is closed. #}
+{% macro checkpoint_once() %}
+    set global checkpoint_threshold = '1GB';
+    set global auto_checkpoint_skip_wal_threshold = 1000000000;
 {% endmacro %}
 
 {# After the last node. #}

@@ -276,9 +276,38 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 
 
 {# The events of a relation, each once for every period, of its service and of its team or of one of them, that it
-   counts in; in an update only for those that are made anew. #}
+   counts in; in an update only for those that are made anew, found by their days, since the events are stored by day. #}
 {% macro in_each_period(relation, day, owner=none) -%}
-    {%- for kind, period in delivery_groupings() if owner in (none, kind) %}
+    {%- set groupings = [] -%}
+    {%- for kind, period in delivery_groupings() if owner in (none, kind) -%}
+        {%- do groupings.append((kind, period)) -%}
+    {%- endfor -%}
+    {%- if is_incremental() -%}
+    {%- for kind in groupings | map(attribute=0) | unique %}
+    select
+        '{{ kind }}' as owner_kind,
+        events.{{ kind }} as owner_name,
+        touched.period,
+        touched.first_day,
+        events.*
+    from {{ relation }} as events
+    inner join (
+        {%- for each_kind, period in groupings if each_kind == kind %}
+        select
+            owner_name,
+            period,
+            first_day,
+            cast({{ each_day('first_day', period_end(period, 'first_day') ~ ' - interval 1 day') }} as date) as day
+        from {{ as_it_stands(config.get('meta').touched) }}
+        where owner_kind = '{{ kind }}' and period = '{{ period }}'
+        {{ 'union all' if not loop.last }}
+        {%- endfor %}
+    ) as touched
+        on events.{{ kind }} = touched.owner_name and events.{{ day }} = touched.day
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+    {%- else -%}
+    {%- for kind, period in groupings %}
     select
         '{{ kind }}' as owner_kind,
         events.{{ kind }} as owner_name,
@@ -286,18 +315,8 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
         {{ period_start(period, 'events.' ~ day) }} as first_day,
         events.*
     from {{ relation }} as events
-    {%- if is_incremental() %}
-    inner join {{ as_it_stands(config.get('meta').touched) }} as touched
-        on
-            touched.owner_kind = '{{ kind }}'
-            and touched.period = '{{ period }}'
-            and touched.owner_name = events.{{ kind }}
-            and touched.first_day = {{ period_start(period, 'events.' ~ day) }}
-    {%- else %}
     where events.{{ kind }} is not null
-    {%- endif %}
-    {% if not loop.last -%}
-    union all
-    {%- endif %}
+    {{ 'union all' if not loop.last }}
     {%- endfor %}
+    {%- endif %}
 {%- endmacro %}

@@ -70,7 +70,10 @@
 {% macro watched_rows() %}
     {{ return({
         'deployments': {
-            'columns': ['deployment_key', 'service', 'deployed_on', 'finished_at', 'commit_sha', 'is_first_on_record'],
+            'columns': [
+                'deployment_key', 'source', 'deployment_id', 'service', 'deployed_on', 'finished_at', 'commit_sha',
+                'is_first_on_record'
+            ],
             'relation': '(select * from ' ~ as_it_stands('int_deployments') ~ ' where is_success) as deployments'
         },
         'bulk_imports': {
@@ -177,7 +180,9 @@
             loaded.batch_id in (
                 select batches.batch_id
                 from raw.batches as batches
-                where not exists (select 1 from meta.seen_batches as seen where seen.batch_id = batches.batch_id)
+                where
+                    batches.table_name = '{{ raw_table.identifier }}'
+                    and not exists (select 1 from meta.seen_batches as seen where seen.batch_id = batches.batch_id)
             )
     )
 {%- endmacro %}

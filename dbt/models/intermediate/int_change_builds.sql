@@ -170,17 +170,11 @@ line_results as (
 
 ),
 
--- Off the line, and where places on it are unknown, two heads are sure to contain the merge: itself and what is
--- deployed.
+-- Where places on the line are unknown, two heads are sure to contain the merge: itself and what is deployed.
 unplaced as (
 
-    select changes.*
-    from changes
-    left join line_results
-        on
-            changes.service = line_results.service
-            and changes.commit_sha = line_results.commit_sha
-    where line_results.commit_sha is null
+    select * from changes
+    where mainline_position is null or deployed_position is null
 
 ),
 
@@ -233,3 +227,5 @@ inner join changes
         results.service = changes.service
         and results.commit_sha = changes.commit_sha
 group by changes.service, changes.deployed_on, changes.commit_sha
+-- Sorted, so that an update reads only the row groups of its days.
+order by changes.deployed_on

@@ -7,6 +7,37 @@ with shipped as (
 
 ),
 
+{% if is_incremental() -%}
+-- In one read of all: what was shipped, and with what.
+known as (
+
+    select changes.*
+    from {{ ref('stg_changes') }} as changes
+    inner join (
+        select
+            source,
+            commit_sha
+        from shipped
+        union
+        select
+            source,
+            deployed_commit_sha as commit_sha
+        from shipped
+    ) as needed
+        on
+            changes.source = needed.source
+            and changes.commit_sha = needed.commit_sha
+
+),
+
+{% else -%}
+known as (
+
+    select * from {{ ref('stg_changes') }}
+
+),
+
+{% endif -%}
 changes as (
 
     select
@@ -39,7 +70,7 @@ changes as (
             false
         ) as is_squash
     from shipped
-    inner join {{ ref('stg_changes') }} as changes
+    inner join known as changes
         on
             shipped.source = changes.source
             and shipped.commit_sha = changes.commit_sha
@@ -48,7 +79,7 @@ changes as (
             changes.source = pull_requests.source
             and changes.repository = pull_requests.repository
             and changes.pull_request_number = pull_requests.pull_request_number
-    left join {{ ref('stg_changes') }} as deployed
+    left join known as deployed
         on
             shipped.source = deployed.source
             and shipped.deployed_commit_sha = deployed.commit_sha
@@ -94,3 +125,5 @@ select
     end as started_at
     {%- endif %}
 from changes
+-- Sorted, so that an update reads only the row groups of its days.
+order by deployed_on

@@ -73,20 +73,6 @@ incidents as (
 
 ),
 
--- One repository may be built for several services of a team.
-team_builds as (
-
-    select distinct
-        team,
-        built_on,
-        build_key,
-        build_minutes,
-        is_first_success,
-        is_flaky
-    from {{ ref('int_builds') }}
-
-),
-
 each_build as (
 
     select
@@ -96,12 +82,21 @@ each_build as (
         is_flaky
     from ({{ in_each_period(ref('int_builds'), 'built_on', owner='service') }}) as of_services
     union all
+    -- One repository may be built for several services of a team.
     select
         {{ keys | join(', ') }},
         build_minutes,
         is_first_success,
         is_flaky
-    from ({{ in_each_period('team_builds', 'built_on', owner='team') }}) as of_teams
+    from (
+        select distinct
+            {{ keys | join(', ') }},
+            build_key,
+            build_minutes,
+            is_first_success,
+            is_flaky
+        from ({{ in_each_period(ref('int_builds'), 'built_on', owner='team') }}) as of_services_of_teams
+    ) as of_teams
 
 ),
 

@@ -92,10 +92,8 @@ sequenced as (
             order by production_sequence
             rows between unbounded preceding and current row
         ) as brought_in_by_sequence,
-        max(production_sequence) over (
-            partition by service, deployed_version
-            order by production_sequence
-            rows between unbounded preceding and 1 preceding
+        lag(production_sequence) over (
+            partition by service, deployed_version order by production_sequence
         ) as last_run_by_sequence,
         max(case when is_success and not is_rollback and not is_hotfix then production_sequence end) over (
             partition by service, is_success

@@ -16,7 +16,9 @@ reached as (
         min(deployments.production_sequence) as production_sequence
     from deployment_changes
     inner join {{ ref('int_deployments') }} as deployments
-        on deployment_changes.deployment_key = deployments.deployment_key
+        on
+            deployment_changes.source = deployments.source
+            and deployment_changes.deployment_id = deployments.deployment_id
     where deployments.is_success
     group by deployments.service, deployment_changes.commit_sha
 

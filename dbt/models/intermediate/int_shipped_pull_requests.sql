@@ -1,6 +1,18 @@
 {{ touched_rows('int_touched_pull_requests', ['source', 'repository', 'pull_request_number']) }}
 
-with shipped as (
+with pull_requests as (
+
+    select
+        source,
+        repository,
+        pull_request_number,
+        merge_commit_sha
+    from {{ ref('stg_pull_requests') }}
+    where {{ is_touched() }}
+
+),
+
+shipped as (
 
     select
         source,
@@ -21,12 +33,11 @@ with shipped as (
         shipped.service,
         shipped.deployment_key,
         shipped.deployed_at
-    from {{ ref('stg_pull_requests') }} as pull_requests
+    from pull_requests
     inner join {{ ref('int_shipped_commits') }} as shipped
         on
             pull_requests.source = shipped.source
             and pull_requests.merge_commit_sha = shipped.commit_sha
-    where {{ is_touched('pull_requests') }}
 
 )
 

@@ -9,7 +9,9 @@
 {%- if is_update() -%}
 with deployments as (
 
-    select distinct deployment_key
+    select distinct
+        source,
+        deployment_id
     from {{ changed_since_last_build('deployments') }} as differing
 
 )
@@ -22,7 +24,10 @@ select commit_sha from {{ new_rows(deployment_changes) }} as deployment_changes
 union
 select shipped.commit_sha
 from {{ ref('stg_deployment_changes') }} as shipped
-inner join deployments on shipped.deployment_key = deployments.deployment_key
+inner join deployments
+    on
+        shipped.source = deployments.source
+        and shipped.deployment_id = deployments.deployment_id
 union
 select changes.commit_sha
 from {{ changes }} as changes

@@ -65,3 +65,5 @@ select
     case when not is_bulk_import then {{ span_hours('built_at', 'deployed_at') }} end as build_to_deploy_hours,
     {{ span_hours('deployed_at', 'observable_success_at') }} as deploy_to_success_hours
 from changes
+-- Sorted, so that an update reads only the row groups of its days.
+order by deployed_on

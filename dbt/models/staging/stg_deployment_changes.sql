@@ -7,8 +7,8 @@ with source as (
 renamed as (
 
     select
-        source || '/' || deployment_id as deployment_key,
         source,
+        deployment_id,
         commit_sha
 
     from source

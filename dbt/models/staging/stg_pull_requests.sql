@@ -16,20 +16,21 @@ events as (
         min(events.occurred_at) filter (
             where
             events.event_type in ('commented', 'reviewed', 'approved')
-            and events.actor_key is distinct from source.author_key
+            and events.actor_key is distinct from pull_requests.author_key
         ) as first_review_at,
         min(events.occurred_at) filter (where events.event_type = 'approved') as approved_at,
         count(distinct events.event_id) filter (
             where
             events.event_type in ('reviewed', 'approved')
-            and events.actor_key is distinct from source.author_key
+            and events.actor_key is distinct from pull_requests.author_key
         ) as review_count
     from {{ ref('stg_pull_request_events') }} as events
-    inner join source
+    -- Not the expression above: DuckDB keeps one that is named twice whole before it filters.
+    inner join {{ source('raw', 'pull_requests') }} as pull_requests
         on
-            events.source = source.source
-            and events.repository = source.repository
-            and events.pull_request_number = source.pull_request_number
+            events.source = pull_requests.source
+            and events.repository = pull_requests.repository
+            and events.pull_request_number = pull_requests.pull_request_number
     group by all
 
 ),
