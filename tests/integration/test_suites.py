@@ -28,7 +28,7 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
-    "update marts.scorecard_monthly set n = n + 1 where team = 'all' and kpi = 'mttr'": (
+    "update marts.scorecard_monthly set n = n + 1 where team = 'all' and kpi = 'flaky_builds'": (
         "scorecard_monthly",
         "the_organisation_is_its_teams",
     ),
