@@ -23,16 +23,16 @@ SCORECARD, AUDIT, NOTES = "scorecard_quarterly", "metric_audit_quarterly", "syst
 LAYERS = ["delivery_speed", "reliability", "user_experience", "maintainability", "collaboration"]
 LAST_QUARTER = f"select max(quarter) from {SCORECARD} where is_complete"
 KPIS_OF_QUARTER = f"""
-    select *
+    select * replace (case team when 'all' then 'All teams' else team end as team)
     from {SCORECARD}
     where quarter = ?
-    order by team, list_position({LAYERS}, layer), kpi
+    order by team <> 'All teams', team, list_position({LAYERS}, layer), kpi
 """
 FINDINGS = f"""
     select case team when 'all' then 'All teams' else team end as team, check_name, kpi, claim, evidence
     from {AUDIT}
     where quarter = ? and finding = 'found'
-    order by team = 'All teams', team, audit_kind, check_name, kpi
+    order by team <> 'All teams', team, audit_kind, check_name, kpi
 """
 ANSWERS = f"""
     select case team when 'all' then 'All teams' else team end as team, claim, finding, evidence

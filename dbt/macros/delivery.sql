@@ -212,6 +212,65 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {%- endmacro %}
 
 
+{# Every change shipped, with what of its lead time counts: that of each commit, or of its pull request, which ships with
+   the last of its commits and starts with the first of them. #}
+{% macro changes_with_lead_time() -%}
+    {%- if var('lead_time_unit') == 'pull_request' %}
+    with pull_requests as (
+
+        select
+            *,
+            min(started_at) over (
+                partition by service, source, repository, pull_request_number
+            ) as first_started_at,
+            max(commit_to_merge_hours) over (
+                partition by service, source, repository, pull_request_number
+            ) as longest_commit_to_merge_hours
+        from {{ ref('fct_changes') }}
+        where pull_request_number is not null
+        qualify row_number() over (
+            partition by service, source, repository, pull_request_number order by deployed_at desc, commit_sha
+        ) = 1
+
+    )
+
+    select
+        service,
+        team,
+        deployed_on,
+        start_basis,
+        case when not is_bulk_import then {{ span_hours('first_started_at', 'deployed_at') }} end as lead_time_hours,
+        longest_commit_to_merge_hours as commit_to_merge_hours,
+        merge_to_build_hours,
+        build_to_deploy_hours
+    from pull_requests
+    union all
+    select
+        service,
+        team,
+        deployed_on,
+        start_basis,
+        null as lead_time_hours,
+        null as commit_to_merge_hours,
+        null as merge_to_build_hours,
+        null as build_to_deploy_hours
+    from {{ ref('fct_changes') }}
+    where pull_request_number is null
+    {%- else %}
+    select
+        service,
+        team,
+        deployed_on,
+        start_basis,
+        lead_time_hours,
+        commit_to_merge_hours,
+        merge_to_build_hours,
+        build_to_deploy_hours
+    from {{ ref('fct_changes') }}
+    {%- endif %}
+{%- endmacro %}
+
+
 {# Median, p90 and mean of a duration in hours. #}
 {% macro distribution(name, hours) -%}
     {{ percentile(0.5, hours) }} as {{ name }}_median_hours,

@@ -58,7 +58,7 @@
 {%- endmacro %}
 
 
-{# One row for each team, period and measure on offer. #}
+{# One row for each team, the organisation (all), period and measure on offer. #}
 {% macro team_measures(period) %}
 
 {%- set delivery = 'team_delivery_monthly' if period == 'month' else 'int_team_delivery_quarterly' -%}
@@ -72,6 +72,15 @@
     'reviews': ['reviewable_incidents', 'reviewed_incidents'],
     'actions': ['due_actions', 'actions_on_time']
 } -%}
+{#- Counts of the organisation are sums over its teams; of days there are as many as one team has. -#}
+{%- set days = ['calendar_days', 'user_days_known'] -%}
+{%- set counts, durations = [], [] -%}
+{%- for each in offered_measures() -%}
+    {%- for role in ['numerator', 'denominator', 'n', 'known', 'all'] -%}
+        {%- if each[role] and each[role] not in days + counts -%}{%- do counts.append(each[role]) -%}{%- endif -%}
+    {%- endfor -%}
+    {%- if each.kind == 'duration' -%}{%- do durations.append(each.measure) -%}{%- endif -%}
+{%- endfor -%}
 
 with sessions as (
 
@@ -211,7 +220,7 @@ actions as (
 
 ),
 
-figures as (
+team_figures as (
 
     select
         delivery.*,
@@ -229,6 +238,82 @@ figures as (
     left join {{ source }}
         on delivery.team = {{ source }}.team and delivery.{{ period }} = {{ source }}.{{ period }}
     {%- endfor %}
+
+),
+
+-- Medians do not add up over teams.
+changes as (
+    {{ changes_with_lead_time() }}
+),
+
+organisation_changes as (
+
+    select
+        {{ period_start(period, 'deployed_on') }} as {{ period }},
+        {%- for name in durations if name not in ('recovery_median_hours', 'mttr_hours') %}
+        {{ percentile(0.5, name | replace('_median', '')) }} as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from changes
+    where team is not null
+    group by 1
+
+),
+
+organisation_recoveries as (
+
+    select
+        {{ period_start(period, 'deployed_on') }} as {{ period }},
+        {{ percentile(0.5, 'recovery_hours') }} as recovery_median_hours
+    from {{ ref('fct_deployments') }}
+    where team is not null
+    group by 1
+
+),
+
+organisation_figures as (
+
+    select
+        {{ period }},
+        bool_and(is_complete) as is_complete,
+        bool_or(is_provisional) as is_provisional,
+        {%- for name in days %}
+        max({{ name }}) as {{ name }},
+        {%- endfor %}
+        {%- for name in counts %}
+        sum({{ name }}) as {{ name }},
+        {%- endfor %}
+        {{ ratio(exact_sum('mttr_hours * resolved_incidents'), 'sum(resolved_incidents)') }} as mttr_hours
+    from team_figures
+    group by {{ period }}
+
+),
+
+figures as (
+
+    select
+        {{ period }},
+        team,
+        is_complete,
+        is_provisional,
+        {{ (days + counts + durations) | join(',
+        ') }}
+    from team_figures
+    union all
+    select
+        organisation.{{ period }},
+        'all' as team,
+        organisation.is_complete,
+        organisation.is_provisional,
+        {%- for name in days + counts %}
+        organisation.{{ name }},
+        {%- endfor %}
+        {%- for name in durations %}
+        {{ {'recovery_median_hours': 'recoveries', 'mttr_hours': 'organisation'}.get(name, 'times') }}.{{ name }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from organisation_figures as organisation
+    left join organisation_changes as times on organisation.{{ period }} = times.{{ period }}
+    left join organisation_recoveries as recoveries on organisation.{{ period }} = recoveries.{{ period }}
 
 )
 

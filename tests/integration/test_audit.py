@@ -83,6 +83,31 @@ def test_what_stands_out_in_the_last_quarter_is_what_was_planted(demo):
     assert all(demo.sql(query).fetchall() for *_, query in notes)
 
 
+def test_kpis_of_the_organisation_are_those_of_all_its_events(demo):
+    """Medians and means against the events themselves: those of teams do not add up to them."""
+    found = demo.sql("""
+        select kpi, value, n from marts.scorecard_quarterly
+        where team = 'all' and quarter = '2026-04-01' and kpi in ('lead_time', 'mttr', 'deployment_frequency')
+        order by kpi
+    """).fetchall()
+    during = "between date '2026-04-01' and date '2026-06-30' and team is not null"
+    events = demo.sql(f"""
+        select 'deployment_frequency', count(*) / 91, 91 from marts.fct_deployments
+        where is_success and not is_rollback and not is_redeploy and deployed_on {during}
+        union all
+        select 'lead_time', median(lead_time_hours), count(lead_time_hours) from marts.fct_changes
+        where deployed_on {during}
+        union all
+        select 'mttr', avg(alert_to_resolution_hours), count(alert_to_resolution_hours) from marts.fct_incidents
+        where not is_false_positive and not is_merged and started_on {during}
+        order by 1
+    """).fetchall()
+    assert [name for name, *_ in found] == [name for name, *_ in events]
+    for (_, *figures), (_, *expected) in zip(found, events, strict=True):
+        assert figures == pytest.approx(expected, rel=1e-6)
+    assert demo.sql("select count(distinct kpi) from marts.scorecard_quarterly where team = 'all'").fetchone() == (12,)
+
+
 def test_decisions_outside_the_map_and_kpis_without_any_are_found_in_the_demo(demo):
     found = demo.sql("""
         select check_name, kpi from marts.metric_audit_quarterly

@@ -28,6 +28,14 @@ select
 """
 # What goes wrong → the expectation that must say so.
 DAMAGE = {
+    "update marts.scorecard_monthly set n = n + 1 where team = 'all' and kpi = 'flaky_builds'": (
+        "scorecard_monthly",
+        "the_organisation_is_its_teams",
+    ),
+    "update marts.scorecard_quarterly set n = n + 1 where team = 'all' and kpi = 'mttr'": (
+        "scorecard_quarterly",
+        "the_organisation_is_its_teams",
+    ),
     "update marts.ov_team_quarterly set met_slo_objectives = slo_objectives + 1": (
         "ov_team_quarterly",
         "no_more_objectives_are_met_than_there_are",

@@ -27,6 +27,8 @@ SCORECARD = """
             90.0e0, null, 'inconclusive', 1.0e0, 0.5e0, 1.5e0, null, null, 'mttr', null),
         ('2026-01-01', 'App', 'user_experience', 'support_tickets', 'share of sessions', false, true, 0.0123e0,
             1234.0e0, 1.0e0, 'baselining', null, null, null, 0.01e0, null, null, null),
+        ('2026-01-01', 'all', 'reliability', 'mttr', 'hours', true, true, 8.0e0, 20.0e0, null, 'steady', 8.0e0, 7.0e0,
+            9.0e0, null, null, null, null),
         ('2025-10-01', 'Web', 'reliability', 'old', 'hours', true, true, 1.0e0, 1.0e0, null, 'baselining', null, null,
             null, null, null, null, null),
         ('2026-04-01', 'Web', 'reliability', 'open', 'hours', true, false, 1.0e0, 1.0e0, null, null, null, null, null,
@@ -77,8 +79,8 @@ def lines(table: Element) -> list[list[str]]:
 def test_scorecards_of_the_last_complete_quarter_stand_by_team_and_layer(document):
     section = document.one("section", **{"aria-labelledby": "scorecards"})
     assert section.one("h2").text == "Scorecards, Q1 2026"
-    app, web = section.all("table", **{"class": "verdicts scorecard"})
-    assert [table.one("caption").text for table in (app, web)] == ["App", "Web"]
+    organisation, app, web = section.all("table", **{"class": "verdicts scorecard"})
+    assert [table.one("caption").text for table in (organisation, app, web)] == ["All teams", "App", "Web"]
     assert lines(web) == [
         [
             "deployment frequency",
@@ -105,10 +107,11 @@ def test_scorecards_of_the_last_complete_quarter_stand_by_team_and_layer(documen
             "change failure rate worsening",
         ],
     ]
+    assert [line[0] for line in lines(organisation)] == ["mttr"]
     assert lines(app) == [
         ["support tickets", "1.2 %", "1,234", "100 %", "baselining, for reporting", DASH, DASH, "1.0 %", DASH, DASH]
     ]
-    assert "Of the 4 KPIs here that are judged, chance alone would call at most about 0.0 improving" in section.text
+    assert "Of the 6 KPIs here that are judged, chance alone would call at most about 0.1 improving" in section.text
 
 
 def test_findings_answers_and_notes_of_that_quarter_are_told(document):
