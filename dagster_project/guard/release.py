@@ -141,20 +141,24 @@ def _connected(people: frozenset[str], earlier: Iterable[Cell]) -> list[Cell]:
     return found
 
 
-def pools(members: Mapping[str, set[str]], parents: Mapping[str, str | None], smallest: int) -> dict[str, set[str]]:
-    """Whom the cell of each team is about: its people and those of the teams below it that are too small for one.
+def pools(
+    members: Mapping[str, set[str]], parents: Mapping[str, str | None], smallest: int
+) -> dict[str, tuple[set[str], set[str]]]:
+    """Whom the cell of each team is about: its people and those of the teams below it that are too small for one; and
+    the teams whose people these are.
 
     So nobody is in two cells, and no cell is the difference of others.
     """
     below = defaultdict(set)
     for team, parent in parents.items():
         below[parent].add(team)
-    found: dict[str, set[str]] = {}
+    found: dict[str, tuple[set[str], set[str]]] = {}
 
-    def pool(team: str) -> set[str]:
-        people = set(members.get(team, ())).union(*(pool(each) for each in sorted(below[team])))
-        found[team] = people
-        return people if len(people) < smallest else set()
+    def pool(team: str) -> tuple[set[str], set[str]]:
+        smaller = [pool(each) for each in sorted(below[team])]
+        people = set(members.get(team, ())).union(*(people for people, _ in smaller))
+        found[team] = people, {team}.union(*(teams for _, teams in smaller))
+        return found[team] if len(people) < smallest else (set(), set())
 
     for team in sorted(below[None]):
         pool(team)
@@ -186,14 +190,13 @@ def team_releases(
         if person in scores:
             members[team].add(person)
     below = pools(members, parents, smallest)
-    everybody = pools(eligible, parents, 0)
     rows, cells = [], []
     for team in sorted(parents):
-        people = frozenset(below[team])
+        people, teams = frozenset(below[team][0]), below[team][1]
         row: dict[str, Any] = {"quarter": quarter.first_day, "dimension": dimension, "team": team}
         last = max((each for each in earlier if each.team == team and each.is_published), key=_age, default=None)
         if len(people) < smallest:
-            has_cells = any(len(below[each]) >= smallest for each in parents if _is_below(each, team, parents))
+            has_cells = any(len(below[each][0]) >= smallest for each in parents if _is_below(each, team, parents))
             rows.append(row | {"status": "in_teams_below" if has_cells else "suppressed"})
             continue
         band = mean_band(sum(scores[person] for person in people), len(people))
@@ -203,11 +206,11 @@ def team_releases(
         told = None if verdict.bands is None else " ".join(map(str, verdict.bands))
         row |= {"possible_bands": told}
         if verdict.is_published:
-            covered = {person for person in everybody[team] if person in people or person not in scores}
+            covered = set().union(*(eligible[each] for each in teams))
             row |= {"status": "published", "value_quarter": quarter.first_day, "mean_low": band}
             row |= {"mean_high": band + 0.5, "people_band": people_band(len(people))}
-            row |= {"assessed_share_band": share_band(len(people), len(covered | people))}
-            row |= _beside(quarter, dimension, people, covered | people, smallest)
+            row |= {"assessed_share_band": share_band(len(people), len(covered))}
+            row |= _beside(quarter, dimension, people, covered, smallest)
         elif last and not verdict.members_may_follow:
             row |= {"status": "carried_forward", "value_quarter": last.quarter}
         else:
@@ -261,7 +264,9 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
     parents = dict(connection.sql("select team, parent from reference.teams").fetchall())
     closed = connection.sql(
         "select quarter, closed_at from reference.ov_quarters "
-        "where quarter not in (select quarter from restricted.ov_releases) order by quarter"
+        "where quarter not in (select quarter from restricted.ov_releases) "
+        # One of which nobody was assessed has no rows there.
+        "and quarter not in (select quarter from restricted.ov_organisation_releases) order by quarter"
     ).fetchall()
     for first_day, closed_at in closed:
         quarter = _read(connection, first_day, closed_at, parents, notes)

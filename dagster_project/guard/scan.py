@@ -17,10 +17,13 @@ from dagster_project.load import EMAIL, NO_EMAIL
 
 PERSON = "person|people|author|committer|reviewer|responder|assignee|assessor|employee|engineer|member|user|respondent"
 # A name such as author, reviewer_key or person_id; counts and bands of people are none.
-PERSON_COLUMN = re.compile(rf"(.*_)?({PERSON})(_(key|id|hash|name))?|(.*_)?(login|e?mail|username)(_.*)?")
+PERSON_COLUMN = re.compile(
+    rf"(.*_)?({PERSON})s?(_(key|id|hash|name|login)s?)*|(.*_)?(login|e?mail|username|handle)s?(_.*)?"
+    r"|(.*_)?(authored|created|opened|merged|closed|reviewed|approved|assigned)_by"
+)
 ORDER_COLUMN = re.compile(r"(.*_)?(rank|ranked|ranking|leaderboard|percentile_rank|quartile|decile)(_.*)?")
 COMPOSITE_COLUMN = re.compile(r"(.*_)?(score|composite)")
-COUNTS = ("BIGINT", "INTEGER", "DOUBLE")
+NAMELESS = ("BIGINT", "INTEGER", "DOUBLE", "BOOLEAN")
 
 TEAMS, ORGANISATION, CALIBRATION = "ov_team_quarterly", "readiness_quarterly", "calibration_quarterly"
 AUDIT = "metric_audit_quarterly"
@@ -65,7 +68,7 @@ def _names(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
     # Causes and pages may be ordered, if the name says so; teams and people not.
     is_about_teams = "team" in [name for name, *_ in columns]
     for column, kind, *_ in columns:
-        if PERSON_COLUMN.fullmatch(column) and not (column.endswith(("people", "users")) and kind in COUNTS):
+        if PERSON_COLUMN.fullmatch(column) and not (column.endswith(("people", "users")) and kind in NAMELESS):
             yield f"column {column} names a person; no published table does, not even hashed: remove it"
         if ORDER_COLUMN.fullmatch(column) and (
             (is_about_teams and "_" not in column) or re.search(rf"team|{PERSON}", column)
@@ -76,9 +79,11 @@ def _names(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
 
 
 def _values(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
-    texts = [name for name, kind, *_ in connection.sql(f"describe {table}").fetchall() if kind == "VARCHAR"]
+    columns = connection.sql(f"describe {table}").fetchall()
+    # A list or structure may hold a text.
+    texts = [name for name, kind, *_ in columns if kind in ("VARCHAR", "BLOB", "JSON") or kind[-1] in "])"]
     for column in texts:
-        name = '"' + column.replace('"', '""') + '"'
+        name = 'cast("' + column.replace('"', '""') + '" as varchar)'
         mails, keys = connection.execute(f"""
             select
                 count(*) filter (where
@@ -112,9 +117,10 @@ def _changes(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> 
     exists = "select 1 from duckdb_tables() where database_name = 'before' and table_name = ?"
     if not connection.execute(exists, [table]).fetchone():
         return
+    before = f"select {columns} from before.main.{table}"
+    now = f"select {columns} from {schema}.{table} where quarter in (select quarter from before.main.{table})"
     changed = connection.sql(
-        f"select distinct quarter from (select {columns} from before.main.{table} except "
-        f"select {columns} from {schema}.{table}) order by quarter"
+        f"select distinct quarter from (({before} except {now}) union all ({now} except {before})) order by quarter"
     ).fetchall()
     for (quarter,) in changed:
         yield (
@@ -134,6 +140,17 @@ def _disclosures(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[
         group by quarter, dimension, team
         order by quarter, dimension, team
     """).fetchall()
+    unknown = connection.sql(f"""
+        select distinct quarter, dimension from {table} as candidates
+        where status = 'published' and not exists (
+            from restricted.ov_release_members as members
+            where members.quarter = candidates.quarter and members.dimension = candidates.dimension
+                and members.team = candidates.team
+        )
+        order by quarter, dimension
+    """).fetchall()
+    for quarter, dimension in unknown:
+        yield f"{dimension} of the quarter from {quarter}: a row of which the record does not know whom it is about"
     seen: dict[tuple[date, str], set[str]] = defaultdict(set)
     for quarter, dimension, people, status, mean_low, told in rows:
         bands = [mean_low] if status == "published" else [float(band) for band in (told or "").split()]
@@ -151,6 +168,11 @@ def _disclosures(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[
 def _small_groups(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
     """Audited quarters of teams that tell of fewer people than they may; counted with a day more at either end, so that
     no time zone of the calendar makes them fewer than they are."""
+    answers_of_months = ", ".join(
+        "count(*) filter (where answered_at::date between "
+        f"quarter + interval {month} month - interval 1 day and quarter + interval {month + 1} month)"
+        for month in range(MONTHS_OF_ANSWERS)
+    )
     small = connection.sql(f"""
         with requests as (
             select team, merged_on, source, repository, pull_request_number, author_key
@@ -175,8 +197,8 @@ def _small_groups(connection: duckdb.DuckDBPyConnection, schema: str, table: str
                     select count(distinct person) from workers where team = told.team and day between since and until
                 )
                 else (
-                    select count(*) // {MONTHS_OF_ANSWERS} from restricted.survey_responses
-                    where team = told.team and question = check_name and answered_at::date between since and until
+                    select least({answers_of_months}) from restricted.survey_responses
+                    where team = told.team and question = check_name
                 )
             end as people
         from told

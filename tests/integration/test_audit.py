@@ -156,6 +156,22 @@ def finding(check: str, team: str = "shop", **tables: list[dict]) -> str:
     return audit(**tables)[team, check, "all"]["finding"]
 
 
+def test_a_team_that_starts_later_is_not_judged_against_the_time_before_it():
+    later = [
+        row | {"service": "api", "deployment_id": f"api-{number}"} for number, row in enumerate(deployments(NOW, 30))
+    ]
+    found = audit(
+        services=[
+            {"service": "web", "team": "shop", "component_kind": "frontend", "repository": "web"},
+            {"service": "api", "team": "later", "component_kind": "node_service", "repository": "api"},
+        ],
+        teams=[{"team": "shop", "time_zone": "UTC"}, {"team": "later", "time_zone": "UTC"}],
+        # Of 91 days 60, and so the first is 31 days after the quarter before.
+        deployments=deployments(BEFORE, 30) + deployments(NOW, 30) + later[10:],
+    )
+    assert found["later", "more_smaller_failing_deployments", "all"]["finding"] == "not_judged"
+
+
 def incidents(quarter: date, count: int, late: int = 0) -> dict[str, list[dict]]:
     """Incidents and their logs; the log of the first `late` ones begins two days after the incident."""
     rows = [

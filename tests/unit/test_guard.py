@@ -223,6 +223,17 @@ def test_a_correction_never_changes_a_published_quarter(warehouse):
     assert rows(warehouse, "*") == published
 
 
+def test_a_published_quarter_without_any_score_is_not_decided_again(warehouse):
+    warehouse.execute("delete from restricted.assessments")
+    release_closed_quarters(warehouse, 5)
+    freeze_published(warehouse)
+    take(warehouse, ASSESSMENTS, [score(person, 3) for person in PEOPLE], "late")
+    release_closed_quarters(warehouse, 5)
+    quarters = warehouse.sql("select quarter, is_frozen from restricted.ov_organisation_releases order by quarter")
+    assert quarters.fetchall() == [(Q1, True), (Q2, True)]
+    assert rows(warehouse) == []
+
+
 # The gate
 
 
@@ -236,6 +247,11 @@ def faults(connection, tmp_path, table: str) -> list[str]:
         ("'x' as author_key", "column author_key names a person"),
         ("'x' as reviewer", "column reviewer names a person"),
         ("'x' as user_email", "column user_email names a person"),
+        ("['x'] as authors", "column authors names a person"),
+        ("'x' as author_id_hash", "column author_id_hash names a person"),
+        ("'x' as merged_by", "column merged_by names a person"),
+        ("['ada@example.com'] as notes", "column notes: 1 values look like an e-mail address"),
+        ("{'by': person_key('person-1')} as note", "column note: 1 values hold the key of a person"),
         ("1 as team_rank", "column team_rank puts somebody in an order"),
         ("3.5 as ov_score", "column ov_score is a composite score"),
         ("'ada@example.com' as note", "column note: 1 values look like an e-mail address"),
@@ -274,6 +290,10 @@ def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
     assert found.startswith(
         "technical_quality of the quarter from 2025-04-01: two people who put their scores together"
     )
+    warehouse.execute("delete from marts.ov_team_quarterly where quarter = '2025-04-01'")
+    warehouse.execute("update marts.ov_team_quarterly set team = 'cart'")
+    (found,) = faults(warehouse, tmp_path, "ov_team_quarterly")
+    assert found.startswith("technical_quality of the quarter from 2025-01-01: a row of which the record does not know")
 
 
 @pytest.mark.parametrize(
@@ -350,6 +370,11 @@ def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):
     warehouse.execute("update marts.ov_team_quarterly set mean_low = 2.5 where quarter = '2025-01-01'")
     (found,) = scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file)["ov_team_quarterly"]
     assert found.startswith("the quarter from 2025-01-01 has been published and is not what it was")
+    warehouse.execute(MART)
+    warehouse.execute(
+        "insert into marts.ov_team_quarterly select * replace ('cart' as team) from marts.ov_team_quarterly limit 1"
+    )
+    assert len(scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file)["ov_team_quarterly"]) == 2
 
 
 # Readiness

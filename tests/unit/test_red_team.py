@@ -10,7 +10,7 @@ from statistics import mean, pstdev
 import pytest
 from attacker import datasets, feasible, left_by_output, share_given_away, sums_of_bands
 
-from dagster_project.guard.bands import MEAN_BANDS, mean_band
+from dagster_project.guard.bands import MEAN_BANDS, mean_band, share_band
 from dagster_project.guard.feasible import Knowledge, Statement
 from dagster_project.guard.release import Cell, Quarter, judge, pools, publishable_bands, team_releases
 
@@ -125,13 +125,22 @@ def test_nobody_is_in_two_cells_so_that_no_cell_is_the_difference_of_others():
 
 def test_small_teams_are_shown_in_the_team_above_them_alone():
     members = {"search": {"a", "b", "c", "d", "e"}, "cart": {"f", "g"}, "shop": {"h", "i", "j"}, "desk": {"k"}}
-    assert {team: "".join(sorted(found)) for team, found in pools(members, TREE, 5).items()} == {
+    assert {team: "".join(sorted(found)) for team, (found, _) in pools(members, TREE, 5).items()} == {
         "search": "abcde",
         "cart": "fg",
         "shop": "fghij",
         "desk": "k",
         "company": "k",
     }
+
+
+def test_who_was_assessed_is_a_share_of_the_same_teams_as_the_score():
+    """Six of six of the team, and one of four of the small team below that it is shown with."""
+    teams = dict.fromkeys("abcdef", "shop") | dict.fromkeys("ghij", "cart")
+    quarter = Quarter(QUARTERS[0], teams, {"scope": dict.fromkeys("abcdefg", 3) | {"a": 2, "b": 4}})
+    rows, _ = team_releases(quarter, "scope", TREE, 5, [])
+    (shop,) = [row for row in rows if row["team"] == "shop"]
+    assert (shop["status"], shop["assessed_share_band"]) == ("published", share_band(7, 10))
 
 
 def test_a_team_whose_people_are_all_in_rows_below_it_has_no_values():

@@ -38,10 +38,10 @@ team_quarters as (
     select
         quarters.quarter,
         teams.team,
-        -- The record may begin within the first quarter.
-        {{ days_between(
+        -- The record of a team may begin within a quarter, or after it.
+        nullif(greatest({{ days_between(
             'greatest(quarters.quarter, first_days.first_day)', period_end('quarter', 'quarters.quarter')
-        ) }} as recorded_days
+        ) }}, 0), 0) as recorded_days
     from quarters
     cross join {{ ref('dim_teams') }} as teams
     left join first_days on teams.team = first_days.team
@@ -279,21 +279,36 @@ checked_teams as (
     {% endfor %}
 ),
 
-answers as (
+each_answer as (
 
     select
         {{ period_start('quarter', day_of('answered_at')) }} as quarter,
+        {{ period_start('month', day_of('answered_at')) }} as answered_month,
+        team,
+        question,
+        answer,
+        count(*) over (
+            partition by team, question, {{ period_start('month', day_of('answered_at')) }}
+        ) as answers_of_month
+    from {{ source('restricted', 'survey_responses') }}
+
+),
+
+answers as (
+
+    select
+        quarter,
         team,
         question,
         count(*) as answers,
         count(*) filter (where answer >= 4) as positive_answers,
         avg(answer) as mean,
         var_samp(answer) as variance,
-        count(distinct {{ period_start('month', day_of('answered_at')) }}) as months,
+        count(distinct answered_month) as months,
         -- One asked every month answers thrice, and much alike: that is no three people.
-        count(*) / count(distinct {{ period_start('month', day_of('answered_at')) }}) as people_who_answer
-    from {{ source('restricted', 'survey_responses') }}
-    group by all
+        min(answers_of_month) as people_who_answer
+    from each_answer
+    group by quarter, team, question
 
 ),
 
