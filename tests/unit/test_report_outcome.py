@@ -111,7 +111,7 @@ def test_scorecards_of_the_last_complete_quarter_stand_by_team_and_layer(documen
     assert lines(app) == [
         ["support tickets", "1.2 %", "1,234", "100 %", "baselining, for reporting", DASH, DASH, "1.0 %", DASH, DASH]
     ]
-    assert "Of the 6 KPIs here that are judged, chance alone would call at most about 0.1 improving" in section.text
+    assert "Of the 6 KPIs here that are judged, chance alone would call about 0.1 improving" in section.text
 
 
 def test_findings_answers_and_notes_of_that_quarter_are_told(document):

@@ -32,6 +32,13 @@ weeks as (
         team,
         {{ period_start('week', 'alerted_on') }} as week
     from {{ ref('int_oncall_incidents') }}
+    union
+    -- The last page of an incident may come in the week after it.
+    select
+        rotation,
+        team,
+        {{ period_start('week', 'paged_on') }} as week
+    from {{ ref('int_oncall_pages') }}
 
 ),
 
