@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import duckdb
 
+from dagster_project.report import tables
 from dagster_project.report.layout import (
     RECENT_MONTHS,
     SPACE,
@@ -21,10 +22,12 @@ from dagster_project.report.layout import (
     Row,
     count,
     figure,
+    is_over,
     month,
     month_name,
     percent,
     state,
+    words,
 )
 
 # What each query reads; a table that is not published yet has nothing to show.
@@ -112,10 +115,6 @@ def milliseconds(value: float) -> str:
 
 def score(value: float) -> str:
     return f"{value:.3f}"
-
-
-def words(value: str) -> str:
-    return value.replace("_", " ")
 
 
 def _vital(name: str, write: Any) -> tuple[Column, ...]:
@@ -234,12 +233,12 @@ class Experience:
 
 def read_experience(connection: duckdb.DuckDBPyConnection, as_of: datetime | None) -> Experience:
     """Everything that the page shows of users, from the published tables that there are."""
-    published = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    published = tables.present(connection)
     months = _months(connection, as_of) if {VITALS, SESSIONS} <= published else []
-    steps = _rows(connection, STEPS) if JOURNEYS in published else []
+    steps = tables.rows(connection, STEPS) if JOURNEYS in published else []
     found, moved, measured, since = [], [], [], _first_recent_month(as_of)
     if {DEGRADATIONS, CONTRIBUTIONS} <= published and since:
-        found, moved = _rows(connection, CHANGES_FOUND), _rows(connection, MOVED_MOST)
+        found, moved = tables.rows(connection, CHANGES_FOUND), tables.rows(connection, MOVED_MOST)
         measured = connection.execute(DEPLOYMENTS_BY_VERDICT, [since]).fetchall()
     front_ends = [
         _front_end(list(rows), [step for step in steps if step["service"] == name])
@@ -260,22 +259,9 @@ def read_experience(connection: duckdb.DuckDBPyConnection, as_of: datetime | Non
         ],
         measured=[(words(verdict), count(number)) for verdict, number in measured],
         missing=[topic for topic, rows in topics.items() if not rows],
-        definitions=[(table, _comments(connection, table)) for table in SHOWN if table in published],
+        definitions=tables.definitions(connection, SHOWN),
         since=since,
     )
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
-    result = connection.execute(query)
-    names = [name for name, *_ in result.description]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _comments(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
-    comments = dict(
-        connection.execute("select column_name, comment from duckdb_columns() where table_name = ?", [table]).fetchall()
-    )
-    return [(name, comments[name] or "") for name in SHOWN[table]]
 
 
 def _first_recent_month(as_of: datetime | None) -> date | None:
@@ -290,17 +276,13 @@ def _months(connection: duckdb.DuckDBPyConnection, as_of: datetime | None) -> li
     found: dict[tuple[str, date], Row] = {}
     empty = dict.fromkeys(source for columns in GROUPS.values() for column in columns for source in column.sources)
     for query in (MONTHS_OF_SESSIONS, MONTHS_OF_VITALS):
-        for row in _rows(connection, query):
+        for row in tables.rows(connection, query):
             known = found.setdefault(
                 (row["service"], row["month"]),
-                {**empty, "is_complete": _is_over(row["month"], as_of), "is_provisional": False},
+                {**empty, "is_complete": is_over(row["month"], as_of), "is_provisional": False},
             )
             known |= row | {"is_provisional": known["is_provisional"] or row["is_provisional"]}
     return [found[key] for key in sorted(found)]
-
-
-def _is_over(month: date, as_of: datetime | None) -> bool:
-    return as_of is not None and (as_of.year, as_of.month) > (month.year, month.month)
 
 
 def _front_end(rows: list[Row], steps: list[Row]) -> FrontEnd:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from dagster_project.report.charts import Chart, Point, highest_drawn, month_number, round_up
@@ -15,6 +16,10 @@ RECENT_MONTHS = 13
 SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 Row = dict[str, Any]
+
+
+def words(value: str) -> str:
+    return value.replace("_", " ")
 
 
 def count(value: int) -> str:
@@ -99,6 +104,15 @@ def state(row: Row) -> str | None:
     if not row["is_complete"]:
         return "is_complete"
     return "is_provisional" if row["is_provisional"] else None
+
+
+def is_over(month: date, as_of: datetime | None) -> bool:
+    """Whether all of a month, named by its first day, is known."""
+    return as_of is not None and (as_of.year, as_of.month) > (month.year, month.month)
+
+
+def quarter_name(quarter: date) -> str:
+    return f"Q{(quarter.month + 2) // 3} {quarter.year}"
 
 
 def month_name(row: Row) -> str:

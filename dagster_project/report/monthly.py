@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
-from dagster_project.report import charts, experience, outcome, reliability
+from dagster_project.report import charts, experience, outcome, reliability, tables
 from dagster_project.report.layout import (
     RECENT_MONTHS,
     STATES,
@@ -34,6 +34,7 @@ from dagster_project.report.layout import (
     month_name,
     percent,
     state,
+    words,
 )
 from dagster_project.settings import Settings
 from dagster_project.warehouse import open_published
@@ -264,7 +265,7 @@ def service(rows: list[Row], trends: dict[tuple[str, date], dict[str, Row]]) -> 
         anchor=f"service-{quote(last['service'], safe='')}",
         team=team,
         about=[
-            *([last["component_kind"].replace("_", " ")] if last["component_kind"] else []),
+            *([words(last["component_kind"])] if last["component_kind"] else []),
             *([f"earlier with {', '.join(former)}"] if former else []),
         ],
         figures=[
@@ -307,11 +308,7 @@ def read_table(
 
     Raises PlumblineError if a column that the page shows is missing or unexplained.
     """
-    comments = dict(
-        connection.execute(
-            "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [table]
-        ).fetchall()
-    )
+    comments = tables.comments(connection, table)
     for problem, names in {
         "lacks": [name for name in shown if name not in comments],
         "does not explain": [name for name in shown if name not in IDENTITY and comments.get(name) is None],
@@ -321,9 +318,9 @@ def read_table(
                 f"{settings.published_file}: {table} {problem} {', '.join(names)}, which the report shows; "
                 "publish it anew with `plumbline run`"
             )
-    found = connection.execute(f"select {', '.join(shown)} from {table} order by {order}").fetchall()
+    found = tables.rows(connection, f"select {', '.join(shown)} from {table} order by {order}")
     explained = {name: comment for name, comment in comments.items() if comment is not None}
-    return [dict(zip(shown, row, strict=True)) for row in found], explained
+    return found, explained
 
 
 def read_published(settings: Settings) -> Published:

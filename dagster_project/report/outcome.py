@@ -14,7 +14,8 @@ from markupsafe import Markup
 
 from dagster_project.contracts import OV_DIMENSIONS, RUBRIC
 from dagster_project.reference import read_file
-from dagster_project.report.layout import Row, count, hours, percent
+from dagster_project.report import tables
+from dagster_project.report.layout import Row, count, hours, percent, quarter_name, words
 from dagster_project.settings import PROJECT_DIR, Settings
 
 # What each query reads; a table that is not published yet has nothing to show.
@@ -90,40 +91,24 @@ class Outcome:
 
 def read_outcome(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Outcome:
     """The last complete quarter, from the published tables that there are, and the rubric and rules that hold now."""
-    published = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    published = tables.present(connection)
     quarter = connection.execute(LAST_QUARTER).fetchone()[0] if SCORECARD in published else None
-    kpis = _rows(connection, KPIS_OF_QUARTER, quarter) if quarter else []
+    kpis = tables.rows(connection, KPIS_OF_QUARTER, [quarter]) if quarter else []
     judged = {row["team"]: row["judged_kpis"] for row in kpis}
     expected = {row["team"]: row["expected_false_verdicts"] for row in kpis}
     is_audited, is_noted = quarter and AUDIT in published, quarter and NOTES in published
     return Outcome(
-        quarter=_quarter_name(quarter) if quarter else "",
+        quarter=quarter_name(quarter) if quarter else "",
         teams=[(team, [_kpi(row) for row in rows]) for team, rows in groupby(kpis, itemgetter("team"))],
         judged=sum(judged.values()),
         false_verdicts=f"{sum(expected.values()):.1f}",
-        findings=_rows(connection, FINDINGS, quarter) if is_audited else [],
-        answers=_rows(connection, ANSWERS, quarter) if is_audited else [],
-        notes=[row["note"] for row in _rows(connection, NOTED, quarter)] if is_noted else [],
+        findings=tables.rows(connection, FINDINGS, [quarter]) if is_audited else [],
+        answers=tables.rows(connection, ANSWERS, [quarter]) if is_audited else [],
+        notes=[row["note"] for row in tables.rows(connection, NOTED, [quarter])] if is_noted else [],
         rubric=_rubric(settings, quarter),
         rules=_rules(),
-        definitions=[(table, _comments(connection, table)) for table in SHOWN if table in published],
+        definitions=tables.definitions(connection, SHOWN),
     )
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, query: str, quarter: date) -> list[Row]:
-    result = connection.execute(query, [quarter])
-    names = [name for name, *_ in result.description]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _comments(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
-    query = "select column_name, comment from duckdb_columns() where table_name = ?"
-    comments = dict(connection.execute(query, [table]).fetchall())
-    return [(name, comments[name] or "") for name in SHOWN[table]]
-
-
-def _quarter_name(quarter: date) -> str:
-    return f"Q{(quarter.month + 2) // 3} {quarter.year}"
 
 
 def _kpi(row: Row) -> Kpi:
@@ -137,7 +122,7 @@ def _kpi(row: Row) -> Kpi:
     limits = [text(row["lower_limit"]), text(row["upper_limit"])]
     verdict = row["verdict"]
     return Kpi(
-        name=row["kpi"].replace("_", " "),
+        name=words(row["kpi"]),
         cells=[
             text(row["value"]),
             None if row["n"] is None else count(round(row["n"])),
@@ -147,7 +132,7 @@ def _kpi(row: Row) -> Kpi:
             None if None in limits else " to ".join(limits),
             text(row["target"]),
             text(row["next_milestone"]),
-            row["pair"] and f"{row['pair'].replace('_', ' ')} {row['pair_verdict'] or 'without a verdict'}",
+            row["pair"] and f"{words(row['pair'])} {row['pair_verdict'] or 'without a verdict'}",
         ],
     )
 
@@ -163,7 +148,7 @@ def _rubric(settings: Settings, quarter: date | None) -> list[tuple[str, list[st
     rows.sort(key=lambda row: int(row["level"]))
     return [
         (
-            dimension.replace("_", " "),
+            words(dimension),
             [row["descriptor"] for row in rows if row["dimension"] == dimension],
         )
         for dimension in OV_DIMENSIONS

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import duckdb
 
+from dagster_project.report import tables
 from dagster_project.report.layout import (
     RECENT_MONTHS,
     SPACE,
@@ -22,9 +23,12 @@ from dagster_project.report.layout import (
     count,
     figure,
     hours,
+    is_over,
     month,
     month_name,
     percent,
+    quarter_name,
+    words,
 )
 
 # What each query reads; a table that is not published yet has nothing to show.
@@ -87,10 +91,6 @@ def budget(value: float) -> str:
 
 def day(value: date) -> str:
     return f"{value.day} {value:%b %Y}"
-
-
-def words(value: str) -> str:
-    return value.replace("_", " ")
 
 
 def _on_call(
@@ -195,20 +195,16 @@ class Reliability:
 
 def read_reliability(connection: duckdb.DuckDBPyConnection, as_of: datetime | None) -> Reliability:
     """Everything that the page shows of SLOs and on-call, from the published tables that there are."""
-    published = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    published = tables.present(connection)
 
     def rows(table: str, query: str) -> list[Row]:
-        if table not in published:
-            return []
-        result = connection.execute(query)
-        names = [name for name, *_ in result.description]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return tables.rows(connection, query) if table in published else []
 
     promises, reviews = rows(STATUS, PROMISES), rows(REVIEW, REVIEWS)
     months, responses = rows(ONCALL, MONTHS_ON_CALL), rows(ONCALL, RESPONSES)
     names = {(row["slo"], row["objective"]): _name(row, promises) for row in promises}
     for row in months:
-        row["is_complete"] = row["is_complete"] and as_of is not None and row["month"] < as_of.date().replace(day=1)
+        row["is_complete"] = row["is_complete"] and is_over(row["month"], as_of)
     return Reliability(
         teams=[
             (team or "No team", [Promise(_name(row, promises), _cells(row, PROMISE_COLUMNS)) for row in of_team])
@@ -228,7 +224,7 @@ def read_reliability(connection: duckdb.DuckDBPyConnection, as_of: datetime | No
         ],
         rotations=[_rotation(list(of_one), responses) for _, of_one in groupby(months, itemgetter("rotation", "team"))],
         missing=[topic for topic, found in {"SLOs": promises, "on-call": months}.items() if not found],
-        definitions=[(table, _comments(connection, table)) for table in SHOWN if table in published],
+        definitions=tables.definitions(connection, SHOWN),
     )
 
 
@@ -240,13 +236,6 @@ def _name(row: Row, promises: list[Row]) -> str:
 
 def _cells(row: Row, columns: tuple[Column, ...]) -> list[str | None]:
     return [column.text(row) for column in columns]
-
-
-def _comments(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, str]]:
-    comments = dict(
-        connection.execute("select column_name, comment from duckdb_columns() where table_name = ?", [table]).fetchall()
-    )
-    return [(name, comments[name] or "") for name in SHOWN[table]]
 
 
 def _rotation(rows: list[Row], responses: Iterable[Row]) -> Rotation:
@@ -263,7 +252,7 @@ def _rotation(rows: list[Row], responses: Iterable[Row]) -> Rotation:
             figure("False alarms", "line", FALSE, rows),
         ],
         recent=[month(row, GROUPS) for row in reversed(rows)][:RECENT_MONTHS],
-        quarter=quarter and f"Q{(quarter.month + 2) // 3} {quarter.year}",
+        quarter=quarter and quarter_name(quarter),
         times=[
             f"{what} in {hours(times[f'{each}_median_hours'])} (n {count(times[f'{each}_incidents'])})"
             for each, what in TIMES.items()
