@@ -22,12 +22,12 @@ ROWS = f"""
 OF_ORGANISATION = "select * from {} where quarter = ?"
 
 COLUMNS = {
-    "State": "status",
     "Mean": "mean_low",
     "People": "people_band",
     "Assessed": "assessed_share_band",
     "Refused scores": "refused_scores",
     "Evidence of the last month": "recent_evidence_band",
+    "State": "status",
 }
 SIGNALS = ("deployments", "change_failure_rate", "recovery_median_hours", "met_slo_objectives")
 ORGANISATION = {
@@ -101,13 +101,14 @@ def _team(name: str, rows: list[Row]) -> Team:
 
 def _cells(row: Row) -> list[str | None]:
     refused = row["refused_scores"]
+    of_then = f", {quarter_name(row['value_quarter'])}" if row["is_stale"] else ""
     return [
-        _state(row),
-        None if row["mean_low"] is None else f"{row['mean_low']:g} to {row['mean_high']:g}",
+        None if row["mean_low"] is None else f"{row['mean_low']:g} to {row['mean_high']:g}{of_then}",
         row["people_band"],
         row["assessed_share_band"],
         None if refused is None else count(refused),
         RECENT.get(row["recent_evidence_band"]),
+        _state(row),
     ]
 
 

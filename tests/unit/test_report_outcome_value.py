@@ -60,15 +60,15 @@ def test_teams_stand_by_name_and_dimensions_in_the_order_of_the_rubric(section):
     assert teams == {
         "App": [
             [
-                *("business impact", "as in Q4 2025: too few joined or left", "2.5 to 3", "5-7", "<50%", DASH),
-                "about a third",
+                *("business impact", "2.5 to 3, Q4 2025", "5-7", "<50%", DASH, "about a third"),
+                "as in Q4 2025: too few joined or left",
             ],
-            ["technical quality", "in the rows of the teams below", *nothing],
+            ["technical quality", *nothing, "in the rows of the teams below"],
         ],
-        "Ops": [["business impact", "withheld by the guard: too few joined or left", *nothing]],
+        "Ops": [["business impact", *nothing, "withheld by the guard: too few joined or left"]],
         "Web": [
-            ["business impact", "withheld by the guard", *nothing],
-            ["technical quality", "published", "4 to 4.5", "8-11", "80%+", "0", "over half"],
+            ["business impact", *nothing, "withheld by the guard"],
+            ["technical quality", "4 to 4.5", "8-11", "80%+", "0", "over half", "published"],
         ],
     }
 
