@@ -361,7 +361,7 @@ DAMAGE = {
         "scorecard_monthly",
         "expect_layer_to_be_in_set",
     ),
-    "update marts.scorecard_monthly set definition_version = null where kpi = 'mttr'": (
+    "update marts.scorecard_monthly set definition_version = null where kpi = 'lead_time'": (
         "scorecard_monthly",
         "a_value_is_its_numerator_over_its_denominator",
     ),
