@@ -84,8 +84,15 @@ GIVEN = {
         {"indicator": "slow_requests", "least_rise": 0.001, "objective_ms": 150},
     ],
     "journeys": [
-        {"journey": "buy", "service": "web", "position": 1, "step": "view", "step_kind": "page_view", "route": "/"},
-        {"journey": "buy", "service": "web", "position": 2, "step": "done", "step_kind": "page_view", "route": "/done"},
+        {
+            "journey": "buy",
+            "service": "web",
+            "position": position,
+            "step": step,
+            "step_kind": "page_view",
+            "route": route,
+        }
+        for position, (step, route) in enumerate((("view", "/"), ("cart", "/cart"), ("done", "/done")), 1)
     ],
     "deployments": [
         {
@@ -164,12 +171,14 @@ GIVEN = {
         event(1, 1, at(6, 10), "page_view"),
         lcp(2, 1, at(6, 10, 1), 2000),
         event(3, 1, at(6, 10, 2), "interaction"),
-        event(4, 1, at(6, 10, 3), "route_change", route="/done", is_success=True),
+        event(10, 1, at(6, 10, 3), "route_change", route="/cart", is_success=True),
+        event(4, 1, at(6, 10, 4), "route_change", route="/done", is_success=True),
         event(5, 2, at(6, 11), "page_view"),
         lcp(6, 2, at(6, 11, 1), 3000),
         event(7, 2, at(6, 11, 2), "error"),
         event(8, 3, at(7, 11), "page_view"),
         lcp(9, 3, at(7, 11, 1), 2400),
+        event(11, 3, at(7, 11, 2), "route_change", route="/cart", is_success=True),
     ),
     "requests": rows(
         "edge",
@@ -235,7 +244,7 @@ EXPECTED = {
     "good_lcp_rate": (2 / 3, 2, 3, 3, 2 / DAYS),
     "lcp_p75_ms": (3000, None, None, 3, 2 / DAYS),
     "error_free_session_rate": (2 / 3, 2, 3, 3, 2 / DAYS),
-    "bounce_rate": (2 / 3, 2, 3, 3, 1),
+    "bounce_rate": (1 / 3, 1, 3, 3, 1),
     "journey_completion_rate": (1 / 3, 1, 3, 3, 2 / DAYS),
     "failed_request_rate": (2 / 20, 2, 20, 20, 1 / DAYS),
     "slow_request_rate": (5 / 20, 5, 20, 20, 1 / DAYS),
