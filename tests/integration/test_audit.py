@@ -35,7 +35,9 @@ def demo(tmp_path_factory):
     with Warehouse(settings).connect() as connection:
         extract(settings.sources[0], settings, connection)
         load_reference(connection, settings.reference_dir)
-        models(as_of=settings.vars["as_of"]).build(connection, "metric_audit_quarterly", "system_notes")
+        models(as_of=settings.vars["as_of"]).build(
+            connection, "metric_audit_quarterly", "system_notes", "oncall_weekly", "fct_decisions", "decision_map"
+        )
         yield connection
 
 
@@ -473,26 +475,43 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
             "decided_by_role": "head",
         }
 
-    rows = audit(
-        kpis=[
+    given = {
+        "kpis": [
             kpi_row("used", measure="rework_rate", decisions="improve_delivery audit_metrics"),
             kpi_row("used_before", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("unused", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("new", measure="rework_rate", decisions="improve_delivery", valid_from=date(2025, 5, 1)),
         ],
-        decision_log=[
+        "decision_log": [
             decision("2025-06-30", "used", "audit_metrics"),
             decision("2025-01-01", "used_before", "improve_delivery"),
             decision("2024-12-31", "unused", "improve_delivery"),
             decision("2025-06-01", "new", "improve"),
             decision("2025-07-01", "new", "plan_capacity"),
         ],
-    )
+    }
+    rows = audit(**given)
     unused = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "unused_kpi"}
     assert unused == {"used": "not_found", "used_before": "not_found", "unused": "found", "new": "not_judged"}
     outside = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "decision_outside_map"}
     # A kind that only begins like an allowed one is another.
     assert outside == {"used": "not_found", "used_before": "not_found", "unused": "not_found", "new": "found"}
+    with memory() as connection:
+        load_rows(connection, {name: frame(TABLES[name], rows) for name, rows in given.items()})
+        published = models(as_of=END).marts(connection, "fct_decisions", "decision_map")
+    log = {(row["decided_on"], row["kpi"]): (row["team"], row["is_in_map"]) for row in published["fct_decisions"]}
+    assert log == {
+        (date(2025, 6, 30), "used"): ("all", True),
+        (date(2025, 1, 1), "used_before"): ("all", True),
+        (date(2024, 12, 31), "unused"): ("all", True),
+        (date(2025, 6, 1), "new"): ("all", False),
+        (date(2025, 7, 1), "new"): ("all", False),
+    }
+    listed = {(row["kpi"], row["decision_kind"]) for row in published["decision_map"]}
+    assert listed == {
+        *(("used", kind) for kind in ("improve_delivery", "audit_metrics")),
+        *((kpi, "improve_delivery") for kpi in ("used_before", "unused", "new")),
+    }
 
 
 def test_questions_stand_with_their_answers_and_those_of_a_pilot_with_the_data():

@@ -470,14 +470,11 @@ uses as (
         kpis.valid_from,
         count(log.decision) as decisions_of_two_quarters,
         count(log.decision) filter (where log.decided_on >= kpis.quarter) as decisions_of_quarter,
-        count(log.decision) filter (
-            where log.decided_on >= kpis.quarter
-            and ' ' || kpis.decisions || ' ' not like '% ' || log.decision_kind || ' %'
-        ) as decisions_outside_map
+        count(log.decision) filter (where log.decided_on >= kpis.quarter and not log.is_in_map) as decisions_outside_map
     from kpis_of_quarters as kpis
-    left join {{ source('reference', 'decision_log') }} as log
+    left join {{ ref('fct_decisions') }} as log
         on
-            kpis.kpi = log.metric
+            kpis.kpi = log.kpi
             and log.decided_on >= kpis.quarter - interval 3 month
             and log.decided_on < {{ period_end('quarter', 'kpis.quarter') }}
     group by all
@@ -499,7 +496,7 @@ used_kpis as (
         'decisions in the quarter ' || cast(decisions_of_quarter as varchar)
         || '; in two quarters ' || cast(decisions_of_two_quarters as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
+        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -510,7 +507,7 @@ used_kpis as (
         'The KPI has informed a decision that it may not inform.' as claim,
         'decisions outside the map ' || cast(decisions_outside_map as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
+        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -520,7 +517,7 @@ used_kpis as (
         case when count(*) > {{ most_kpis() }} then 'found' else 'not_found' end as finding,
         'The scorecard has more than {{ most_kpis() }} KPIs, more than anybody acts on.' as claim,
         'KPIs ' || cast(count(*) as varchar) as evidence,
-        'select * from reference.kpis' as evidence_query
+        'select * from marts.decision_map' as evidence_query
     from kpis_of_quarters
     group by quarter
 
