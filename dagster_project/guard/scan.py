@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -75,66 +76,85 @@ def _names(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Iter
 
 
 def _values(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
-    columns = connection.sql(f"describe {table}").fetchall()
     # A list or structure may hold a text.
-    texts = {
-        name: 'cast("' + name.replace('"', '""') + '" as varchar)'
-        for name, kind, *_ in columns
+    columns = [
+        name
+        for name, kind, *_ in connection.sql(f"describe {table}").fetchall()
         if kind in ("VARCHAR", "BLOB", "JSON") or kind[-1] in "])"
-    }
-    for column, text in texts.items():
-        mails, keys = connection.execute(f"""
-            select
-                count(*) filter (where
-                    (contains({text}, '@') or contains({text}, '%40'))
-                    and regexp_matches(regexp_replace({text}, '{NO_EMAIL}', '', 'g'), '{EMAIL}')),
-                count(*) filter (where
-                    length({text}) >= 64
-                    and list_has_any(regexp_extract_all({text}, '[0-9a-f]{{64}}'), getvariable('people')))
-            from {table}
-        """).fetchone()
-        names = _names_of_people(connection, table, text)
-        for count, what in (
-            (mails, "look like an e-mail address"),
-            (keys, "hold the key of a person"),
-            (names, "hold the login or name of a person"),
+    ]
+    if not columns:
+        return
+    quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
+    texts = " union all ".join(
+        f"select {place} as place, cast({column} as varchar) as text from {table} where {column} is not null"
+        for place, column in enumerate(quoted)
+    )
+    found = connection.execute(f"""
+        with texts as ({texts})
+        select
+            place,
+            count(*) filter (where
+                (contains(text, '@') or contains(text, '%40'))
+                and regexp_matches(regexp_replace(text, '{NO_EMAIL}', '', 'g'), '{EMAIL}')) as mails,
+            count(*) filter (where
+                length(text) >= 64
+                and list_has_any(regexp_extract_all(text, '[0-9a-f]{{64}}'), getvariable('people'))) as keys
+        from texts
+        group by place
+    """).fetchall()
+    mails, keys = ({place: row[at] for place, *row in found} for at in range(2))
+    names = _names_of_people(connection, texts)
+    for place, column in enumerate(columns):
+        for counts, what, remedy in (
+            (mails, "look like an e-mail address", ""),
+            (keys, "hold the key of a person", ""),
+            (
+                names,
+                "hold the login or name of a person",
+                ", or let the reference data (services.csv, teams.csv, route_rules.csv) name the thing",
+            ),
         ):
-            if count:
-                remedy = "remove them"
-                if what.endswith("name of a person"):
-                    remedy += ", or let the reference data (services.csv, teams.csv, route_rules.csv) name the thing"
-                yield f"column {column}: {count:,} values {what}; no published table names a person: {remedy}"
+            if count := counts.get(place):
+                yield (
+                    f"column {column}: {count:,} values {what}; no published table names a person: remove them{remedy}"
+                )
 
 
-def _names_of_people(connection: duckdb.DuckDBPyConnection, table: str, text: str) -> int:
-    """Values in which a word, two neighbouring ones or all have the hash of a known person.
+def _names_of_people(connection: duckdb.DuckDBPyConnection, texts: str) -> dict[int, int]:
+    """Column, by its place → values in which a word, two neighbouring ones or all have the hash of a known person.
 
     Nobody's name is on record, so that the words are hashed, each distinct one once.
     """
     found = connection.sql(f"""
-        with texts as (
-            select trim(regexp_replace(lower({text}), '{NO_NAME}', ' ', 'g')) as text, count(*) as values
-            from {table}
+        with texts as ({texts}),
+        distinct_texts as (
+            select place, trim(regexp_replace(lower(text), '{NO_NAME}', ' ', 'g')) as text, count(*) as values
+            from texts
             where len(getvariable('people')) > 0
-            group by 1
+            group by all
         ),
-        split as (select *, regexp_split_to_array(text, '{BETWEEN_WORDS}') as words from texts where text <> ''),
+        split as (
+            select *, regexp_split_to_array(text, '{BETWEEN_WORDS}') as words from distinct_texts where text <> ''
+        ),
         candidates as (
-            select text, values, unnest(list_distinct([text] || words || list_transform(
-                range(1, len(words)), lambda place: words[place] || ' ' || words[place + 1]
-            ))) as word
+            select place, text, values, trim(unnest(list_distinct([text] || words || list_transform(
+                range(1, len(words)), lambda first: words[first] || ' ' || words[first + 1]
+            ))), '.-') as word
             from split
         ),
-        distinct_words as (select distinct trim(word, '.-') as word from candidates),
         known as (
-            select word from distinct_words
+            select word from (select distinct word from candidates)
             where person_key(word) in (select unnest(getvariable('people')))
         )
-        select known.word, text, values
-        from candidates join known on trim(candidates.word, '.-') = known.word
+        select word, place, text, values
+        from candidates join known using (word)
     """).fetchall()
     own = _own_words(connection) if found else set()
-    return sum({text: count for word, text, count in found if word not in own}.values())
+    named = {(place, text): values for word, place, text, values in found if word not in own}
+    counts: dict[int, int] = defaultdict(int)
+    for (place, _), values in named.items():
+        counts[place] += values
+    return counts
 
 
 def _own_words(connection: duckdb.DuckDBPyConnection) -> set[str]:

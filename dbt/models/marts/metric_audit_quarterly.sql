@@ -363,11 +363,11 @@ perceptions as (
         compared.quarter,
         compared.team,
         '{{ perception.question }}' as check_name,
-        {{ finding(
+        case when moved.movement is null then 'not_judged' else {{ finding(
             "moved.movement <> 'stayed' and " ~ perception.is_known
             ~ " and not case moved.movement when 'rose' then " ~ perception.has_improved ~ ' else '
             ~ perception.has_worsened ~ ' end'
-        ) }} as finding,
+        ) }} end as finding,
         'Answers to {{ perception.question }} moved, and {{ perception.data }} did not move with them.' as claim,
         'answers ' || coalesce(moved.movement, 'unknown') || '; ' || {{ perception.evidence }} as evidence,
         {{ perception.query }} as evidence_query
