@@ -6,11 +6,20 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
-from dbt_models import frame, load_rows, memory, models
+from dbt_models import frame, insert, load_rows, memory, models
 
-from dagster_project.contracts import MEASURES, TABLES
+from dagster_project.contracts import KPIS, MEASURES, TABLES
+from dagster_project.reference import read_file
+from dagster_project.settings import PROJECT_DIR
 
 MONTH, DAYS = date(2025, 5, 1), 31
+TRUTH = {"true": True, "false": False}
+SHIPPED = [
+    {name: TRUTH.get(value, value or None) for name, value in row.items()}
+    for row in read_file(PROJECT_DIR / "seeds", KPIS).drop("line").iter_rows(named=True)
+]
+for row in SHIPPED:
+    row |= {name: float(row[name]) if row[name] else None for name in ("practical_margin", "target")}
 
 
 def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
@@ -259,18 +268,33 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def measures() -> pl.DataFrame:
+def tables() -> dict[str, pl.DataFrame]:
     with memory() as connection:
         load_rows(connection, {name: frame(TABLES[name], given) for name, given in GIVEN.items()})
-        models(as_of=datetime(2025, 7, 15)).build(connection, "int_monthly_measures")
-        return connection.sql(f"from intermediate.int_monthly_measures where month = date '{MONTH}'").pl()
+        insert(connection, KPIS, frame(KPIS, SHIPPED).with_columns(is_active=pl.lit(True)))
+        models(as_of=datetime(2025, 7, 15)).build(connection, "int_monthly_measures", "scorecard_monthly")
+        return {
+            name: connection.sql(f"from {schema}.{name} where month = date '{MONTH}'").pl()
+            for schema, name in (("intermediate", "int_monthly_measures"), ("marts", "scorecard_monthly"))
+        }
 
 
 @pytest.mark.parametrize("team", ["shop", "all"])
-def test_every_measure_is_what_it_says_and_carries_what_it_rests_on(measures, team):
+def test_every_measure_is_what_it_says_and_carries_what_it_rests_on(tables, team):
     columns = ["value", "numerator", "denominator", "n", "coverage_rate"]
-    found = {row["measure"]: row for row in measures.filter(team=team).iter_rows(named=True)}
+    found = {row["measure"]: row for row in tables["int_monthly_measures"].filter(team=team).iter_rows(named=True)}
     assert tuple(EXPECTED) == MEASURES
     assert set(found) == set(MEASURES)
     for measure, expected in EXPECTED.items():
         assert tuple(found[measure][name] for name in columns) == pytest.approx(expected), measure
+
+
+def test_every_measure_is_a_row_of_the_shipped_file_and_a_kpi_once_that_is_active(tables):
+    assert {row["measure"] for row in SHIPPED} == set(MEASURES)
+    scorecard = tables["scorecard_monthly"].filter(team="shop")
+    assert sorted(scorecard["kpi"]) == sorted(row["kpi"] for row in SHIPPED)
+    values = {row["kpi"]: (row["value"], row["pair_value"]) for row in scorecard.iter_rows(named=True)}
+    measures = {row["kpi"]: row["measure"] for row in SHIPPED}
+    for row in SHIPPED:
+        expected = EXPECTED[row["measure"]][0], EXPECTED[measures[row["pair"]]][0]
+        assert values[row["kpi"]] == pytest.approx(expected), row["kpi"]
