@@ -100,8 +100,9 @@ def rows_of(world: World, publication: int) -> Iterator[tuple[str, list[dict]]]:
     yield (
         "deployments",
         [
-            {"deployment_id": f"d{publication}", "service": "web", "environment": "production", "status": "success"}
-            | {"finished_at": f"{over}T12:00:00Z", "version": f"v{publication}"}
+            {"deployment_id": f"{day}", "service": "web", "environment": "production", "status": "success"}
+            | {"finished_at": f"{day}T12:00:00Z", "version": f"v{day}"}
+            for day in (first_day + timedelta(days=publication), over)
         ],
     )
     scores = world.at(quarter) if publication < 3 else world.corrected
