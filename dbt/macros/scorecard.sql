@@ -242,23 +242,6 @@ team_figures as (
 ),
 
 -- Medians do not add up over teams.
-changes as (
-    {{ changes_with_lead_time() }}
-),
-
-organisation_changes as (
-
-    select
-        {{ period_start(period, 'deployed_on') }} as {{ period }},
-        {%- for name in durations if name not in ('recovery_median_hours', 'mttr_hours') %}
-        {{ percentile(0.5, name | replace('_median', '')) }} as {{ name }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    from changes
-    where team is not null
-    group by 1
-
-),
-
 organisation_recoveries as (
 
     select
@@ -312,7 +295,8 @@ figures as (
         {{- ',' if not loop.last }}
         {%- endfor %}
     from organisation_figures as organisation
-    left join organisation_changes as times on organisation.{{ period }} = times.{{ period }}
+    left join {{ ref('int_organisation_lead_times') }} as times
+        on times.period = '{{ period }}' and organisation.{{ period }} = times.first_day
     left join organisation_recoveries as recoveries on organisation.{{ period }} = recoveries.{{ period }}
 
 )
