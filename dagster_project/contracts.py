@@ -241,7 +241,7 @@ CHANGES = Table(
 
 CHANGE_PATHS = Table(
     "change_paths",
-    "One file that a commit touches; needed only where several services share a repository by path rules.",
+    "One file that a commit touches: for path rules where several services share a repository, and for file churn.",
     key=("source", "commit_sha", "path"),
     columns=(
         SOURCE,
@@ -952,6 +952,29 @@ RETROSPECTIVES = Table(
     rules=(Rule("people_present <= people_invited", "more people present than invited"),),
 )
 
+PLANNED_ITEMS = Table(
+    "planned_items",
+    "One item that a team planned for a period, such as a sprint; one that is carried over stands in both plans.",
+    key=("source", "plan_id", "item_id"),
+    columns=(
+        SOURCE,
+        Column("plan_id", "text", "The source's own id of the plan, such as a sprint.", required=True),
+        Column("item_id", "text", "The source's own id of the item.", required=True),
+        Column("team", "text", "The team, as named in teams.csv.", required=True),
+        Column("starts_on", "date", "First day of the period.", required=True),
+        Column("due_on", "date", "Its last day, by whose end the item is to be done.", required=True),
+        Column(
+            "committed_at",
+            "timestamp",
+            "When the team took it on; an item taken on after the first day is no part of the plan.",
+            required=True,
+        ),
+        Column("completed_at", "timestamp", "When it was done; absent until then."),
+        UPDATED_AT,
+    ),
+    rules=in_order("starts_on", "due_on"),
+)
+
 SERVICES = Table(
     "services",
     "One service and who owns it from when to when.",
@@ -1237,20 +1260,27 @@ MEASURES = (
     "commit_to_merge_median_hours",
     "merge_to_build_median_hours",
     "build_to_deploy_median_hours",
+    "deploy_to_success_median_hours",
     "change_failure_rate",
     "rework_rate",
     "recovery_median_hours",
     "mttr_hours",
     "flaky_build_rate",
+    "file_churn_rate",
     "good_lcp_rate",
+    "lcp_p75_ms",
     "error_free_session_rate",
+    "bounce_rate",
+    "journey_completion_rate",
     "failed_request_rate",
     "slow_request_rate",
+    "request_p95_ms",
     "support_tickets_per_1000_active_users",
     "critical_path_coverage_rate",
     "escaped_defects_per_deployment",
     "incident_review_rate",
     "actions_on_time_rate",
+    "predictability_rate",
 )
 KPIS = Table(
     "kpis",
@@ -1270,7 +1300,7 @@ KPIS = Table(
         Column("unit", "text", "Unit of its value.", required=True),
         Column("direction", "text", "What is better.", required=True, allowed=("higher", "lower")),
         Column("owner_role", "text", "Role, never a name, of who answers for its definition.", required=True),
-        Column("pair", "text", "The KPI that must not suffer while this one improves."),
+        Column("pair", "text", "The row of this file, active or not, that must not suffer while this one improves."),
         Column("decisions", "text", "The decisions that it may inform, separated by spaces.", required=True),
         Column(
             "is_actionable",
@@ -1295,6 +1325,11 @@ KPIS = Table(
         Column("target", "number", "The value to reach, in the unit; empty: none is set.", minimum=0),
         Column("valid_from", "date", "First day of this definition; empty: since ever."),
         Column("valid_to", "date", "First day after it; empty: until further notice."),
+        Column(
+            "is_active",
+            "boolean",
+            "One of the scorecard's KPIs; else it is there to be the pair of others, or to be taken up. Empty: true.",
+        ),
     ),
     rules=(
         *in_order("valid_from", "valid_to"),
@@ -1559,6 +1594,7 @@ RAW_TABLES: tuple[Table, ...] = (
     POST_INCIDENT_REVIEWS,
     POST_INCIDENT_ACTIONS,
     RETROSPECTIVES,
+    PLANNED_ITEMS,
     TEAM_MEMBERS,
     ASSESSMENTS,
     EVIDENCE,

@@ -11,9 +11,10 @@ Nothing is read again while the deployments and the tip of the default branch st
 graph is read whole (it is cheap), and the content of those commits alone that are new or reached the default branch
 another way. When stored commits are gone (rewritten history), all are read again.
 
-The files that commits touch are read if services.csv gives path rules to a service of the repository. Which changes
-belong to a service is decided in dbt; but what touches no file under the literal beginning of any of its rules is left
-out of deployment_changes here, or fifty services of one repository would mean fifty rows for each commit.
+The files that commits touch are read with `change_size`, or if services.csv gives path rules to a service of the
+repository. Which changes belong to a service is decided in dbt; but what touches no file under the literal beginning of
+any of its rules is left out of deployment_changes here, or fifty services of one repository would mean fifty rows for
+each commit.
 """
 
 from __future__ import annotations
@@ -122,8 +123,8 @@ class Clone:
     rules: dict[str, list[list[str]]]
 
     @property
-    def has_rules(self) -> bool:
-        return any(globs for rows in self.rules.values() for globs in rows)
+    def reads_paths(self) -> bool:
+        return self.change_size or any(globs for rows in self.rules.values() for globs in rows)
 
     @property
     def beginnings(self) -> list[tuple[str, str]]:
@@ -167,7 +168,7 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
     clone = open_clone(source, settings, connection)
     repository, tip, deployments = clone.repository, clone.tip, clone.deployments
 
-    reading = {"version": READING_VERSION, "change_size": clone.change_size, "paths": clone.has_rules}
+    reading = {"version": READING_VERSION, "change_size": clone.change_size, "paths": clone.reads_paths}
     fingerprint = hashlib.sha256(repr((tip, deployments, clone.rejected, clone.beginnings)).encode()).hexdigest()
     state = {"reading": reading, "fingerprint": fingerprint}
     before = _stored_state(connection, source.name)
@@ -179,7 +180,7 @@ def extract(source: GitSource, settings: Settings, connection: duckdb.DuckDBPyCo
     if not stored.keys() <= graph.parents.keys():
         stored = {}
     changes = _new_changes(repository, source.name, graph, committed_at, tip, stored, clone.change_size)
-    commits = changes["commit_sha"].to_list() if clone.has_rules else []
+    commits = changes["commit_sha"].to_list() if clone.reads_paths else []
     paths = pl.DataFrame(
         list(repository.paths([sha for sha in commits if len(graph.parents[sha]) < 2])),
         {"commit_sha": pl.String, "path": pl.String},

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from dagster_project.durable import write_durably
 from dagster_project.errors import PlumblineError
-from dagster_project.report import charts, experience, outcome, reliability, tables
+from dagster_project.report import charts, experience, outcome, outcome_value, reliability, tables
 from dagster_project.report.layout import (
     RECENT_MONTHS,
     STATES,
@@ -298,6 +298,7 @@ class Published:
     experience: experience.Experience
     reliability: reliability.Reliability
     outcome: outcome.Outcome
+    outcome_value: outcome_value.OutcomeValue
     as_of: datetime | None
 
 
@@ -336,6 +337,7 @@ def read_published(settings: Settings) -> Published:
         users = experience.read_experience(connection, as_of)
         promised = reliability.read_reliability(connection, as_of)
         scorecards = outcome.read_outcome(connection, settings)
+        values = outcome_value.read_outcome_value(connection)
         months, comments = read_table(connection, settings, TABLE, (*IDENTITY, *SHOWN), "service, month")
         verdicts, _ = read_table(connection, settings, TRENDS, SHOWN_OF_TRENDS, "service, month, metric")
         bands, _ = read_table(
@@ -350,7 +352,7 @@ def read_published(settings: Settings) -> Published:
         trends.setdefault((row["service"], row["month"]), {})[row["metric"]] = row
     years = {row["dora_report_year"] for row in months}
     shown_bands = [band for band in bands if band["report_year"] in years]
-    return Published(months, trends, shown_bands, comments, users, promised, scorecards, as_of)
+    return Published(months, trends, shown_bands, comments, users, promised, scorecards, values, as_of)
 
 
 def read_watermark(settings: Settings) -> datetime | None:
@@ -406,6 +408,8 @@ def write_report(settings: Settings) -> Path:
         as_of=published.as_of,
         experience=published.experience,
         outcome=published.outcome,
+        outcome_value=published.outcome_value,
+        ov_columns=outcome_value.COLUMNS,
         kpi_columns=outcome.KPI_COLUMNS,
         teams=[(team, list(members)) for team, members in groupby(services, attrgetter("team"))],
         groups=GROUPS,
@@ -414,6 +418,7 @@ def write_report(settings: Settings) -> Path:
             *published.experience.definitions,
             *published.reliability.definitions,
             *published.outcome.definitions,
+            *published.outcome_value.definitions,
         ],
         experience_groups=experience.GROUPS,
         journey_columns=experience.JOURNEY_COLUMNS,

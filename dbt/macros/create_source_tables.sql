@@ -27,6 +27,7 @@
     create table if not exists raw.post_incident_reviews (source VARCHAR, review_id VARCHAR, incident_id VARCHAR, due_on DATE, completed_at TIMESTAMP, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.post_incident_actions (source VARCHAR, action_id VARCHAR, incident_id VARCHAR, team VARCHAR, agreed_at TIMESTAMP, due_on DATE, closed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists raw.retrospectives (source VARCHAR, retrospective_id VARCHAR, team VARCHAR, held_at TIMESTAMP, people_invited BIGINT, people_present BIGINT, actions_agreed BIGINT, actions_done BIGINT, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
+    create table if not exists raw.planned_items (source VARCHAR, plan_id VARCHAR, item_id VARCHAR, team VARCHAR, starts_on DATE, due_on DATE, committed_at TIMESTAMP, completed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists restricted.team_members (source VARCHAR, person_key VARCHAR, team VARCHAR, valid_from DATE, valid_to DATE, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists restricted.assessments (source VARCHAR, person_key VARCHAR, quarter DATE, dimension VARCHAR, score BIGINT, assessor_role VARCHAR, assessor_group VARCHAR, evidence_links VARCHAR, has_narrative BOOLEAN, assessed_at TIMESTAMP, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
     create table if not exists restricted.evidence (source VARCHAR, evidence_id VARCHAR, person_key VARCHAR, occurred_at TIMESTAMP, evidence_kind VARCHAR, dimension VARCHAR, project VARCHAR, stakeholder VARCHAR, is_next_level BOOLEAN, link VARCHAR, updated_at TIMESTAMP, loaded_at TIMESTAMP, batch_id VARCHAR);
@@ -43,7 +44,7 @@
     create table if not exists reference.ov_quarters (quarter DATE, closed_at TIMESTAMP, closed_by_role VARCHAR);
     create table if not exists reference.decision_log (decided_on DATE, team VARCHAR, metric VARCHAR, decision_kind VARCHAR, decision VARCHAR, decided_by_role VARCHAR, link VARCHAR);
     create table if not exists reference.audit_answers (quarter DATE, question VARCHAR, team VARCHAR, answer VARCHAR, why VARCHAR, answered_by_role VARCHAR, answered_on DATE);
-    create table if not exists reference.kpis (kpi VARCHAR, layer VARCHAR, measure VARCHAR, unit VARCHAR, direction VARCHAR, owner_role VARCHAR, pair VARCHAR, decisions VARCHAR, is_actionable BOOLEAN, is_gameable_alone BOOLEAN, practical_margin DOUBLE, target DOUBLE, valid_from DATE, valid_to DATE);
+    create table if not exists reference.kpis (kpi VARCHAR, layer VARCHAR, measure VARCHAR, unit VARCHAR, direction VARCHAR, owner_role VARCHAR, pair VARCHAR, decisions VARCHAR, is_actionable BOOLEAN, is_gameable_alone BOOLEAN, practical_margin DOUBLE, target DOUBLE, valid_from DATE, valid_to DATE, is_active BOOLEAN);
     create table if not exists reference.route_rules (service VARCHAR, template VARCHAR);
     create table if not exists reference.profiles (profile VARCHAR, variable VARCHAR, value VARCHAR, why VARCHAR);
     create table if not exists reference.dora_bands (report_year BIGINT, metric VARCHAR, band VARCHAR, lowest DOUBLE, highest DOUBLE, stated VARCHAR, caveat VARCHAR);

@@ -37,16 +37,41 @@
 {%- endmacro %}
 
 
-{# The place of a text among literals, from 1; NULL where it is none of them. DuckDB asks once for each text of a block that
-   it keeps by a dictionary, however many rows have it. #}
-{% macro place_in(literals, text) %}{{ adapter.dispatch('place_in')(literals, text) }}{% endmacro %}
+{# The number that a mapping from literals has for a text; `other`, less than all of them, where it has none. DuckDB asks
+   once for each text of a block that it keeps by a dictionary, however many rows have it, as long as it asks functions
+   that cannot fail: no case, no coalesce, no product. #}
+{% macro number_of(numbers, text, other) %}{{ adapter.dispatch('number_of')(numbers, text, other) }}{% endmacro %}
 
-{% macro default__place_in(literals, text) -%}
-    list_position([{{ literals | join(', ') }}], {{ text }})
+{% macro default__number_of(numbers, text, other) -%}
+    greatest(
+        map_extract_value(
+            map {
+                {%- for literal, number in numbers.items() %}{{ literal }}: {{ number }}{{ ', ' if not loop.last }}{% endfor -%}
+            }, {{ text }}
+        ), {{ other }}
+    )
 {%- endmacro %}
 
-{% macro spark__place_in(literals, text) -%}
-    nullif(array_position(array({{ literals | join(', ') }}), {{ text }}), 0)
+{% macro spark__number_of(numbers, text, other) -%}
+    coalesce(
+        try_element_at(
+            map(
+                {%- for literal, number in numbers.items() %}{{ literal }}, {{ number }}{{ ', ' if not loop.last }}{% endfor -%}
+            ), {{ text }}
+        ), {{ other }}
+    )
+{%- endmacro %}
+
+
+{# Whether a text is among literals; NULL is not. #}
+{% macro is_one_of(literals, text) %}{{ adapter.dispatch('is_one_of')(literals, text) }}{% endmacro %}
+
+{% macro default__is_one_of(literals, text) -%}
+    list_contains([{{ literals | join(', ') }}], {{ text }})
+{%- endmacro %}
+
+{% macro spark__is_one_of(literals, text) -%}
+    array_contains(array({{ literals | join(', ') }}), {{ text }})
 {%- endmacro %}
 
 

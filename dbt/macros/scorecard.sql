@@ -1,8 +1,9 @@
 {# Scorecards: KPIs of a team against its own past. What a KPI is stands in kpis.csv; what it may be of stands here. #}
 
 {# The measures on offer, each of a team and period. A frequency is its numerator over an exposure, a rate its numerator
-   over cases, a duration a median or mean in hours over a sample. `known` of `all` is what the value covers; without
-   them nobody knows what is missing. dagster_project/contracts.py lists the same names. #}
+   over cases, a duration a percentile or mean over a sample, in hours or milliseconds; a mean has a numerator. `known`
+   of `all` is what the value covers; without them nobody knows what is missing. dagster_project/contracts.py lists the
+   same names. #}
 {% macro offered_measures() %}
     {{ return([
         {'measure': 'deployments_per_day', 'kind': 'frequency',
@@ -15,24 +16,45 @@
             'known': 'merge_to_build_changes', 'all': 'changes'},
         {'measure': 'build_to_deploy_median_hours', 'kind': 'duration', 'n': 'build_to_deploy_changes',
             'known': 'build_to_deploy_changes', 'all': 'changes'},
+        {'measure': 'deploy_to_success_median_hours', 'kind': 'duration', 'n': 'verified_deployments',
+            'known': 'verified_deployments', 'all': 'deployments'},
         {'measure': 'change_failure_rate', 'kind': 'rate',
-            'numerator': 'failed_deployments', 'denominator': 'deployments'},
+            'numerator': 'failed_deployments', 'denominator': 'deployments',
+            'known': 'linked_incidents', 'all': 'incidents'},
         {'measure': 'rework_rate', 'kind': 'rate',
             'numerator': 'unplanned_deployments', 'denominator': 'deployments'},
         {'measure': 'recovery_median_hours', 'kind': 'duration', 'n': 'recovered_deployments',
             'known': 'recovered_deployments', 'all': 'failed_deployments'},
         {'measure': 'mttr_hours', 'kind': 'duration', 'n': 'resolved_incidents',
+            'numerator': 'mttr_total_hours', 'denominator': 'resolved_incidents',
             'known': 'resolved_incidents', 'all': 'incidents'},
         {'measure': 'flaky_build_rate', 'kind': 'rate',
             'numerator': 'flaky_builds', 'denominator': 'built_commits'},
+        {'measure': 'file_churn_rate', 'kind': 'rate',
+            'numerator': 'churned_changes', 'denominator': 'changes_with_files',
+            'known': 'changes_with_files', 'all': 'churnable_changes'},
         {'measure': 'good_lcp_rate', 'kind': 'rate',
-            'numerator': 'good_lcp_page_views', 'denominator': 'lcp_page_views'},
+            'numerator': 'good_lcp_page_views', 'denominator': 'lcp_page_views',
+            'known': 'lcp_days', 'all': 'calendar_days'},
+        {'measure': 'lcp_p75_ms', 'kind': 'duration', 'n': 'lcp_measurements',
+            'known': 'lcp_days', 'all': 'calendar_days'},
         {'measure': 'error_free_session_rate', 'kind': 'rate',
-            'numerator': 'error_free_sessions', 'denominator': 'sessions'},
+            'numerator': 'error_free_sessions', 'denominator': 'sessions',
+            'known': 'session_days', 'all': 'calendar_days'},
+        {'measure': 'bounce_rate', 'kind': 'rate',
+            'numerator': 'bounced_sessions', 'denominator': 'judged_sessions',
+            'known': 'judged_sessions', 'all': 'sessions'},
+        {'measure': 'journey_completion_rate', 'kind': 'rate',
+            'numerator': 'completed_journeys', 'denominator': 'begun_journeys',
+            'known': 'journey_days', 'all': 'calendar_days'},
         {'measure': 'failed_request_rate', 'kind': 'rate',
-            'numerator': 'failed_requests', 'denominator': 'failable_requests'},
+            'numerator': 'failed_requests', 'denominator': 'failable_requests',
+            'known': 'request_days', 'all': 'calendar_days'},
         {'measure': 'slow_request_rate', 'kind': 'rate',
-            'numerator': 'slow_requests', 'denominator': 'timed_requests'},
+            'numerator': 'slow_requests', 'denominator': 'timed_requests',
+            'known': 'request_days', 'all': 'calendar_days'},
+        {'measure': 'request_p95_ms', 'kind': 'duration', 'n': 'measured_requests',
+            'known': 'measured_request_days', 'all': 'calendar_days'},
         {'measure': 'support_tickets_per_1000_active_users', 'kind': 'frequency',
             'numerator': 'support_tickets', 'denominator': 'thousand_user_days',
             'known': 'user_days_known', 'all': 'calendar_days'},
@@ -43,7 +65,9 @@
         {'measure': 'incident_review_rate', 'kind': 'rate',
             'numerator': 'reviewed_incidents', 'denominator': 'reviewable_incidents'},
         {'measure': 'actions_on_time_rate', 'kind': 'rate',
-            'numerator': 'actions_on_time', 'denominator': 'due_actions'}
+            'numerator': 'actions_on_time', 'denominator': 'due_actions'},
+        {'measure': 'predictability_rate', 'kind': 'rate',
+            'numerator': 'items_on_time', 'denominator': 'planned_items'}
     ]) }}
 {% endmacro %}
 
@@ -58,28 +82,69 @@
 {%- endmacro %}
 
 
+{# Percentiles of bins of values: of each team, and of all together, in each period. A nearest rank, as in web_vitals. #}
+{% macro percentile_of_bins(bins, name, percents, period) %}
+    select
+        team,
+        {{ period }},
+        cast({{ value_of_bin('bin') }} as double) as {{ name }}
+    from (
+        select
+            team,
+            {{ period }},
+            min(bin) filter (where 100 * weight_up_to >= {{ percents }} * weight_of_all) as bin
+        from (
+            select
+                *,
+                sum(weight) over (partition by team, {{ period }} order by bin rows unbounded preceding) as weight_up_to,
+                sum(weight) over (partition by team, {{ period }}) as weight_of_all
+            from {{ bins }}
+        ) as ranked
+        group by team, {{ period }}
+    ) as found
+{%- endmacro %}
+
+
 {# One row for each team, the organisation (all), period and measure on offer. #}
 {% macro team_measures(period) %}
 
 {%- set delivery = 'team_delivery_monthly' if period == 'month' else 'int_team_delivery_quarterly' -%}
 {%- set sources = {
-    'sessions': ['sessions', 'error_free_sessions'],
-    'requests': ['failed_requests', 'failable_requests', 'slow_requests', 'timed_requests'],
+    'sessions': ['sessions', 'error_free_sessions', 'judged_sessions', 'bounced_sessions', 'session_days'],
+    'journeys': ['begun_journeys', 'completed_journeys', 'journey_days'],
+    'requests': ['failed_requests', 'failable_requests', 'slow_requests', 'timed_requests', 'request_days'],
+    'churn': ['churnable_changes', 'changes_with_files', 'churned_changes'],
     'support': ['support_tickets'],
     'users': ['thousand_user_days', 'user_days_known'],
     'coverage': ['lines_covered', 'lines_total'],
     'defects': ['escaped_defects'],
     'reviews': ['reviewable_incidents', 'reviewed_incidents'],
-    'actions': ['due_actions', 'actions_on_time']
+    'actions': ['due_actions', 'actions_on_time'],
+    'plans': ['planned_items', 'items_on_time']
 } -%}
-{#- Counts of the organisation are sums over its teams; of days there are as many as one team has. -#}
-{%- set days = ['calendar_days', 'user_days_known'] -%}
-{%- set counts, durations = [], [] -%}
+{#- Counts of the organisation are sums over its teams; of days there are as many as the team with most has. -#}
+{%- set days = ['calendar_days', 'user_days_known', 'session_days', 'journey_days', 'request_days'] -%}
+{#- Each with its percentile, in percent, and what its bins weigh. -#}
+{%- set binned = {
+    'lcp_p75_ms': {
+        'percents': 75, 'bins': 'int_web_vital_bins', 'weight': 'weight', 'condition': "counted.metric_name = 'LCP'",
+        'n': 'lcp_measurements', 'cases': 'measurements', 'days': 'lcp_days'
+    },
+    'request_p95_ms': {
+        'percents': 95, 'bins': 'int_request_duration_bins', 'weight': 'requests', 'condition': 'true',
+        'n': 'measured_requests', 'cases': 'requests', 'days': 'measured_request_days'
+    }
+} -%}
+{%- set of_bins = [] -%}
+{%- for name, each in binned.items() -%}{%- do of_bins.extend([name, each.n, each.days]) -%}{%- endfor -%}
+{%- set counts, durations, of_deployments = [], [], ['recovery_median_hours', 'deploy_to_success_median_hours'] -%}
 {%- for each in offered_measures() -%}
     {%- for role in ['numerator', 'denominator', 'n', 'known', 'all'] -%}
-        {%- if each[role] and each[role] not in days + counts -%}{%- do counts.append(each[role]) -%}{%- endif -%}
+        {%- if each[role] and each[role] not in days + of_bins + counts -%}
+            {%- do counts.append(each[role]) -%}
+        {%- endif -%}
     {%- endfor -%}
-    {%- if each.kind == 'duration' -%}{%- do durations.append(each.measure) -%}{%- endif -%}
+    {%- if each.kind == 'duration' and each.measure not in of_bins -%}{%- do durations.append(each.measure) -%}{%- endif -%}
 {%- endfor -%}
 
 with sessions as (
@@ -88,8 +153,44 @@ with sessions as (
         team,
         {{ period_start(period, 'day') }} as {{ period }},
         {{ exact_sum('sessions') }} as sessions,
-        {{ exact_sum('error_free_sessions') }} as error_free_sessions
+        {{ exact_sum('error_free_sessions') }} as error_free_sessions,
+        {{ exact_sum('judged_sessions') }} as judged_sessions,
+        {{ exact_sum('bounced_sessions') }} as bounced_sessions,
+        count(distinct day) as session_days
     from {{ ref('experience_daily') }}
+    group by all
+
+),
+
+-- Through all steps: begun at the first one, completed with the last.
+journeys as (
+
+    select
+        team,
+        {{ period_start(period, 'day') }} as {{ period }},
+        coalesce({{ exact_sum('case when position = first_position then entered end') }}, 0) as begun_journeys,
+        coalesce({{ exact_sum('case when position = last_position then completed end') }}, 0) as completed_journeys,
+        count(distinct day) as journey_days
+    from (
+        select
+            *,
+            min(position) over (partition by journey) as first_position,
+            max(position) over (partition by journey) as last_position
+        from {{ ref('journey_daily') }}
+    ) as steps
+    group by all
+
+),
+
+churn as (
+
+    select
+        team,
+        {{ period_start(period, 'deployed_on') }} as {{ period }},
+        sum(changes) as churnable_changes,
+        sum(changes_with_files) as changes_with_files,
+        sum(churned_changes) as churned_changes
+    from {{ ref('int_file_churn') }}
     group by all
 
 ),
@@ -102,7 +203,8 @@ requests as (
         sum(counts.bad_cases) filter (where counts.indicator = 'failed_requests') as failed_requests,
         sum(counts.cases) filter (where counts.indicator = 'failed_requests') as failable_requests,
         sum(counts.bad_cases) filter (where counts.indicator = 'slow_requests') as slow_requests,
-        sum(counts.cases) filter (where counts.indicator = 'slow_requests') as timed_requests
+        sum(counts.cases) filter (where counts.indicator = 'slow_requests') as timed_requests,
+        count(distinct counts.day) as request_days
     from {{ ref('int_indicator_counts') }} as counts
     {{ join_owner('counts', 'counts.day') }}
     where counts.indicator in ('failed_requests', 'slow_requests')
@@ -220,6 +322,23 @@ actions as (
 
 ),
 
+-- What was committed after the plan had begun was no plan.
+plans as (
+
+    select
+        items.team,
+        {{ period_start(period, 'items.due_on') }} as {{ period }},
+        count(*) as planned_items,
+        count(*) filter (where {{ day_of('items.completed_at') }} <= items.due_on) as items_on_time
+    from {{ ref('stg_planned_items') }} as items
+    cross join {{ ref('int_as_of') }} as as_of
+    where
+        items.due_on < {{ day_of('as_of.as_of') }}
+        and {{ day_of('items.committed_at') }} <= items.starts_on
+    group by all
+
+),
+
 team_figures as (
 
     select
@@ -229,6 +348,7 @@ team_figures as (
         coalesce({{ source }}.{{ column }}, 0) as {{ column }},
         {%- endfor %}
         {%- endfor %}
+        cast(coalesce(delivery.mttr_hours * delivery.resolved_incidents, 0) as decimal(38, 15)) as mttr_total_hours,
         case
             when delivery.{{ period }} >= first_defect.first_{{ period }} then delivery.deployments else 0
         end as defect_deployments
@@ -242,11 +362,13 @@ team_figures as (
 ),
 
 -- Medians do not add up over teams.
-organisation_recoveries as (
+organisation_deployments as (
 
     select
         {{ period_start(period, 'deployed_on') }} as {{ period }},
-        {{ percentile(0.5, 'recovery_hours') }} as recovery_median_hours
+        {%- for name in of_deployments %}
+        {{ percentile(0.5, name | replace('_median', '')) }} as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('fct_deployments') }}
     where team is not null
     group by 1
@@ -265,7 +387,7 @@ organisation_figures as (
         {%- for name in counts %}
         sum({{ name }}) as {{ name }},
         {%- endfor %}
-        {{ ratio(exact_sum('mttr_hours * resolved_incidents'), 'sum(resolved_incidents)') }} as mttr_hours
+        {{ ratio('sum(mttr_total_hours)', 'sum(resolved_incidents)') }} as mttr_hours
     from team_figures
     group by {{ period }}
 
@@ -291,13 +413,93 @@ figures as (
         organisation.{{ name }},
         {%- endfor %}
         {%- for name in durations %}
-        {{ {'recovery_median_hours': 'recoveries', 'mttr_hours': 'organisation'}.get(name, 'times') }}.{{ name }}
+        {{ 'deployments' if name in of_deployments else 'organisation' if name == 'mttr_hours' else 'changes' }}.{{ name }}
         {{- ',' if not loop.last }}
         {%- endfor %}
     from organisation_figures as organisation
-    left join {{ ref('int_organisation_lead_times') }} as times
-        on times.period = '{{ period }}' and organisation.{{ period }} = times.first_day
-    left join organisation_recoveries as recoveries on organisation.{{ period }} = recoveries.{{ period }}
+    left join {{ ref('int_organisation_lead_times') }} as changes
+        on changes.period = '{{ period }}' and organisation.{{ period }} = changes.first_day
+    left join organisation_deployments as deployments on organisation.{{ period }} = deployments.{{ period }}
+
+),
+
+-- Nor do percentiles, but their bins do.
+{% for name, each in binned.items() -%}
+each_{{ name }} as (
+
+    select
+        services.team,
+        counted.day,
+        {{ period_start(period, 'counted.day') }} as {{ period }},
+        counted.bin,
+        counted.{{ each.weight }} as weight,
+        counted.{{ each.cases }} as cases
+    from {{ ref(each.bins) }} as counted
+    {{ join_owner('counted', 'counted.day') }}
+    where {{ each.condition }}
+
+),
+
+of_owners_{{ name }} as (
+
+    select * from each_{{ name }}
+    union all
+    select
+        'all' as team,
+        day,
+        {{ period }},
+        bin,
+        weight,
+        cases
+    from each_{{ name }}
+
+),
+
+bins_{{ name }} as (
+
+    select
+        team,
+        {{ period }},
+        bin,
+        sum(weight) as weight
+    from of_owners_{{ name }}
+    group by team, {{ period }}, bin
+
+),
+
+cases_{{ name }} as (
+
+    select
+        team,
+        {{ period }},
+        sum(cases) as {{ each.n }},
+        count(distinct day) as {{ each.days }}
+    from of_owners_{{ name }}
+    group by team, {{ period }}
+
+),
+
+found_{{ name }} as (
+    {{ percentile_of_bins('bins_' ~ name, name, each.percents, period) }}
+),
+
+{% endfor -%}
+measured as (
+
+    select
+        figures.*,
+        {%- for name, each in binned.items() %}
+        found_{{ name }}.{{ name }},
+        coalesce(cases_{{ name }}.{{ each.n }}, 0) as {{ each.n }},
+        coalesce(cases_{{ name }}.{{ each.days }}, 0) as {{ each.days }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from figures
+    {%- for name in binned %}
+    left join cases_{{ name }}
+        on figures.team = cases_{{ name }}.team and figures.{{ period }} = cases_{{ name }}.{{ period }}
+    left join found_{{ name }}
+        on figures.team = found_{{ name }}.team and figures.{{ period }} = found_{{ name }}.{{ period }}
+    {%- endfor %}
 
 )
 
@@ -312,8 +514,13 @@ select
     calendar_days,
     {% if each.kind == 'duration' -%}
     {{ each.measure }} as value,
+    {% if each.numerator -%}
+    case when {{ each.denominator }} > 0 then cast({{ each.numerator }} as double) end as numerator,
+    cast({{ each.denominator }} as double) as denominator,
+    {% else -%}
     cast(null as double) as numerator,
     cast(null as double) as denominator,
+    {% endif -%}
     cast({{ each.n }} as double) as n,
     {% else -%}
     {{ ratio(each.numerator, each.denominator) }} as value,
@@ -322,7 +529,7 @@ select
     cast({{ each.denominator }} as double) as n,
     {% endif -%}
     {{ ratio(each.known, each.all) if each.known else 'cast(null as double)' }} as coverage_rate
-from figures
+from measured
 {% if not loop.last -%}
 union all
 {% endif -%}

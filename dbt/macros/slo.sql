@@ -58,8 +58,9 @@
 
 
 {# What has to be read: each source (jobs: with each deadline), the finest slot of time, and its columns that conditions
-   name, each with how many codes it has (`radix`), by how much its code counts in a class (`weight`), and what tells its
-   values apart: texts, or steps of numbers; and the places (int_slo_places) of the definitions that it is read for. #}
+   name, each with how many codes it has, below which power of two, by how much its code counts in a class (`weight`), and
+   what tells its values apart: texts, or steps of numbers; how many classes there are, below which power of two; and the
+   places (int_slo_places) of the definitions that it is read for. #}
 {% macro slo_scans() %}
     {#- A linter and `dbt compile` may look at a database without tables. -#}
     {%- set codes = ref('int_slo_codes') -%}
@@ -70,6 +71,7 @@
     {%- set query %}
         select
             scan, event_source, deadline_seconds, slot_minutes, column_name, text_value, threshold, is_exceeded,
+            tells_missing, is_selective,
             coalesce(max(code) over (partition by scan, column_name), 1) as highest_code
         from {{ codes }}
         order by scan, column_name, code
@@ -89,15 +91,21 @@
             'slot_minutes': row.slot_minutes | int,
             'columns': {},
             'classes': 1,
+            'classes_below': 1,
             'places': [],
         }) -%}
         {%- if row.column_name not in scan.columns -%}
             {%- set type = vocabulary[row.column_name] -%}
-            {%- set radix = 3 if type == 'boolean' else 1 + row.highest_code | int -%}
+            {%- set number = 3 if type == 'boolean' else 1 + row.highest_code | int -%}
+            {%- set below = 2 ** (number - 1).bit_length() -%}
             {%- do scan.columns.update({row.column_name: {
-                'type': type, 'radix': radix, 'weight': scan.classes, 'steps': [], 'texts': []
+                'type': type, 'codes': number, 'codes_below': below, 'weight': scan.classes_below,
+                'classes_before': scan.classes, 'steps': [], 'texts': [], 'tells_missing': row.tells_missing,
+                'is_selective': row.is_selective
             }}) -%}
-            {%- do scan.update({'classes': scan.classes * radix}) -%}
+            {%- do scan.update({
+                'classes': scan.classes * number, 'classes_below': scan.classes_below * below
+            }) -%}
         {%- endif -%}
         {%- if row.threshold is not none -%}
             {%- set threshold = row.threshold | float -%}
@@ -135,12 +143,12 @@
 {% macro slo_highest_code() %}1000000{% endmacro %}
 
 
-{# The code of an event's value in a column, `weight` times: 0 where it has none, and the same for values that no
-   condition of the scan tells apart. #}
+{# The code of an event's value in a column, `weight` times, the same for values that no condition of the scan tells
+   apart: of numbers and booleans 0 where it has none; of texts 1, as any other, unless a condition asks whether it has
+   one. #}
 {% macro slo_code(scan, column, events='events', weight=1) -%}
     {%- set known = scan.columns[column] -%}
     {%- set value = events ~ '.' ~ column -%}
-    {%- set is_known = 'case when ' ~ value ~ ' is not null then ' ~ weight ~ ' else 0 end' -%}
     {%- if known.steps -%}
         case
             {%- for step in known.steps | reverse %}
@@ -151,25 +159,48 @@
         end
     {%- elif known.type == 'boolean' -%}
         case when {{ value }} then {{ 2 * weight }} when not {{ value }} then {{ weight }} else 0 end
-    {%- elif known.texts -%}
-        coalesce(({{ place_in(known.texts, value) }} + 1) * {{ weight }}, {{ is_known }})
     {%- else -%}
-        {{ is_known }}
+        {%- set codes = {} -%}
+        {%- for text in known.texts -%}{%- do codes.update({text: (loop.index + 1) * weight}) -%}{%- endfor -%}
+        {%- set code = number_of(codes, value, weight) if codes else weight -%}
+        {{ 'case when ' ~ value ~ ' is null then 0 else ' ~ code ~ ' end' if known.tells_missing else code }}
     {%- endif -%}
 {%- endmacro %}
 
 
-{# The class of an event: the codes of all its columns as one number. Events of one class are all the same to every
-   definition. #}
+{# Whether an event may be of use: of some columns every definition names the texts that it means. #}
+{% macro slo_is_selected(scan) -%}
+    {%- for column, known in scan.columns.items() if known.is_selective %}
+    {{ is_one_of(known.texts, 'events.' ~ column) }} and
+    {%- endfor %}
+    true
+{%- endmacro %}
+
+
+{# The class of an event: the codes of all its columns as one number, in bits of their own, since an engine looks at each
+   sum whether it overflows (half the time of a class). Events of one class are all the same to every definition. #}
 {% macro slo_class(scan) -%}
     {%- for column, known in scan.columns.items() %}
     {%- set code = slo_code(scan, column, weight=known.weight) %}
-    {{ '+ ' ~ code if not loop.first else 'cast(' ~ code ~ ' as ' ~ slo_class_type(scan) ~ ')' }}
+    {{ '| ' ~ code if not loop.first else 'cast(' ~ code ~ ' as ' ~ slo_class_type(scan) ~ ')' }}
     {%- endfor %}
 {%- endmacro %}
 
 {% macro slo_class_type(scan) -%}
-    {{ 'integer' if scan.classes < 2 ** 31 else 'bigint' if scan.classes < 2 ** 63 else type_of_whole_numbers() }}
+    {%- set below = scan.classes_below -%}
+    {{ 'integer' if below <= 2 ** 31 else 'bigint' if below <= 2 ** 63 else type_of_whole_numbers() }}
+{%- endmacro %}
+
+
+{# All classes of a scan, one for each of its numbers. #}
+{% macro slo_all_classes(scan) -%}
+    select
+        cast(
+            {%- for column, known in scan.columns.items() %}
+            {{ '+ ' if not loop.first }}{{ whole_quotient('number', known.classes_before) }} % {{ known.codes }} * {{ known.weight }}
+            {%- endfor %} as {{ slo_class_type(scan) }}
+        ) as event_class
+    from (select {{ each_of(whole_numbers_below(scan.classes)) }} as number) as numbers
 {%- endmacro %}
 
 

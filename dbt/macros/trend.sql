@@ -64,14 +64,25 @@
 {%- endmacro %}
 
 
+{# Covariance of the mean of k points of such a series and the point so many steps after the last of them. #}
+{% macro covariance_with_mean(k, steps, autocorrelation) -%}
+    {{ return(autocorrelation ** steps * (1 - autocorrelation ** k) / (k * (1 - autocorrelation))) }}
+{%- endmacro %}
+
+
 {# By how much the variance of a baseline of k points is multiplied to get that of the difference of its mean and the
-   mean of some later points (own_variance: theirs). Points that follow one another vary less among themselves, and
-   their mean varies more. That the later points resemble the baseline as well is left out, on the safe side. #}
-{% macro prediction_factor(baseline_periods, own_variance, autocorrelation) -%}
+   mean of the points so many steps after it. Points that follow one another vary less among themselves, their mean
+   varies more, and the later points resemble it. #}
+{% macro prediction_factor(baseline_periods, steps, autocorrelation) -%}
     case {{ baseline_periods }}
         {%- for k in range(4, 53) %}
         {%- set of_mean = variance_of_mean(k, autocorrelation) %}
-        when {{ k }} then {{ (own_variance + of_mean) / (k / (k - 1) * (1 - of_mean)) }}
+        {%- set later = variance_of_mean(steps | length, autocorrelation) %}
+        {%- set shared = namespace(total=0) %}
+        {%- for step in steps %}
+        {%- set shared.total = shared.total + covariance_with_mean(k, step, autocorrelation) %}
+        {%- endfor %}
+        when {{ k }} then {{ (later + of_mean - 2 * shared.total / (steps | length)) / (k / (k - 1) * (1 - of_mean)) }}
         {%- endfor %}
     end
 {%- endmacro %}
@@ -187,8 +198,9 @@ spread as (
     select
         *,
         {{ t_quantile('baseline_periods - 1') }} as t,
-        {{ prediction_factor('baseline_periods', 1, autocorrelation) }} as of_one_more,
-        {{ prediction_factor('baseline_periods', (1 + autocorrelation) / 2, autocorrelation) }} as of_two_more,
+        {{ prediction_factor('baseline_periods', [1], autocorrelation) }} as of_one_before,
+        {{ prediction_factor('baseline_periods', [2], autocorrelation) }} as of_one_now,
+        {{ prediction_factor('baseline_periods', [1, 2], autocorrelation) }} as of_both,
         -- A period of fewer cases than the baseline's varies more, by as much.
         {%- for suffix, when in [('', 'now'), ('_before', 'before')] %}
         greatest(
@@ -214,12 +226,12 @@ limits as (
 
     select
         *,
-        centre - t * sqrt(variance_now * of_one_more) as low,
-        centre + t * sqrt(variance_now * of_one_more) as high,
-        centre - t * sqrt(variance_before * of_one_more) as low_before,
-        centre + t * sqrt(variance_before * of_one_more) as high_before,
+        centre - t * sqrt(variance_now * of_one_now) as low,
+        centre + t * sqrt(variance_now * of_one_now) as high,
+        centre - t * sqrt(variance_before * of_one_before) as low_before,
+        centre + t * sqrt(variance_before * of_one_before) as high_before,
         abs((scaled + scaled_before) / 2 - centre)
-        + t * sqrt((variance_now + variance_before) / 2 * of_two_more) as largest_change
+        + t * sqrt((variance_now + variance_before) / 2 * of_both) as largest_change
     from spread
 
 )

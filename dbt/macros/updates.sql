@@ -188,6 +188,17 @@
 {%- endmacro %}
 
 
+{# Where events lay that rows of those batches replaced. #}
+{% macro newly_replaced(table) -%}
+    (
+        select replaced.* from raw.replaced_events as replaced
+        where
+            replaced.table_name = '{{ table }}'
+            and not exists (select 1 from meta.seen_batches as seen where seen.batch_id = replaced.batch_id)
+    )
+{%- endmacro %}
+
+
 {# Pull requests of which the record or an event is new. #}
 {% macro new_pull_requests(pull_requests, events) -%}
     (

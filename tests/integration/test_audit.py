@@ -51,6 +51,7 @@ def test_every_planted_team_is_found_and_no_clean_one_is_flagged(demo):
         (PLANTED["silent"].team, before, "retrospective_participation"),
         (PLANTED["over_reported"].team, last, "over_reported_improvement"),
         (PLANTED["perception_gap"].team, last, "perceived_speed"),
+        (PLANTED["concentrated"].team, before, "uneven_workload"),
     }
 
 
@@ -71,14 +72,23 @@ def test_a_finding_leads_to_the_rows_behind_it(demo):
     }
 
 
-def test_what_stands_out_in_the_last_quarter_is_what_was_planted(demo):
+def test_what_stands_out_is_what_was_planted(demo):
     notes = demo.sql("""
-        select note_kind, subject, team, evidence_query from marts.system_notes where quarter = '2026-04-01'
+        select quarter, note_kind, subject, team, evidence_query from marts.system_notes where quarter >= '2026-01-01'
     """).fetchall()
-    slow, flaky = PLANTED["slow_review"].service, PLANTED["over_reported"].service
+    before, last = date(2026, 1, 1), date(2026, 4, 1)
+    slow, flaky, risky = (PLANTED[name] for name in ("slow_review", "over_reported", "risky_module"))
+    # Its reviews are slow before it improves.
+    improving = PLANTED["improvement"].service
+    concentrated = PLANTED["concentrated"].team
     assert {tuple(note) for *note, _ in notes} == {
-        ("long_reviews", f"demo/{slow}", "merchant-tools"),
-        ("recurring_build_failures", f"demo/{flaky} ci", "merchant-tools"),
+        (before, "long_reviews", f"demo/{slow.service}", "merchant-tools"),
+        (last, "long_reviews", f"demo/{slow.service}", "merchant-tools"),
+        (before, "long_reviews", f"demo/{improving}", "discovery"),
+        (last, "recurring_build_failures", f"demo/{flaky.service} ci", flaky.team),
+        (before, "module_at_risk", f"demo/{risky.service} {risky.component}", "discovery"),
+        (last, "module_at_risk", f"demo/{risky.service} {risky.component}", "discovery"),
+        (before, "concentrated_workload", concentrated, concentrated),
     }
     assert all(demo.sql(query).fetchall() for *_, query in notes)
 
@@ -361,6 +371,8 @@ def test_few_uniform_answers_are_not_judged():
 @pytest.mark.parametrize(("kpis", "found"), [(12, "not_found"), (13, "found")])
 def test_more_than_twelve_kpis_are_a_warning(kpis, found):
     rows = [kpi_row(f"kpi-{number}", measure="change_failure_rate") for number in range(kpis)]
+    # What is no KPI is not counted.
+    rows.append(kpi_row("ready", measure="change_failure_rate", is_active=False))
     row = audit(kpis=rows)["all", "too_many_kpis", "all"]
     assert (row["finding"], row["evidence"]) == (found, f"KPIs {kpis}")
 

@@ -361,7 +361,15 @@ DAMAGE = {
         "scorecard_monthly",
         "expect_layer_to_be_in_set",
     ),
-    "delete from marts.scorecard_quarterly where kpi = 'incident_reviews'": (
+    "update marts.scorecard_monthly set definition_version = null where kpi = 'lead_time'": (
+        "scorecard_monthly",
+        "a_value_is_its_numerator_over_its_denominator",
+    ),
+    "update marts.scorecard_quarterly set numerator = null where kpi = 'predictability'": (
+        "scorecard_quarterly",
+        "a_value_is_its_numerator_over_its_denominator",
+    ),
+    "delete from marts.scorecard_quarterly where kpi = 'actions_on_time'": (
         "scorecard_quarterly",
         "every_kpi_of_the_reference_data_is_here",
     ),

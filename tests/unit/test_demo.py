@@ -15,7 +15,7 @@ from dbt_models import models
 from pydantic import ValidationError
 
 from dagster_project.contracts import CORRECTIONS, JOURNEYS, RAW_TABLES, SERVICES, TABLES, TEAMS
-from dagster_project.extract.demo import PLANTED, extract, generate, write_installation
+from dagster_project.extract.demo import PLANTED, extract, generate, organisation, write_installation
 from dagster_project.reference import load_reference
 from dagster_project.settings import DemoSource, load_settings
 from dagster_project.warehouse import Warehouse
@@ -94,7 +94,7 @@ def test_every_column_of_every_contract_is_filled_except_when_a_record_was_updat
         for name in (
             *("deployments", "pull_requests", "builds", "incidents", "operational_changes", "jobs"),
             *("post_incident_reviews", "post_incident_actions"),
-            *("support_tickets", "active_users", "escaped_defects", "retrospectives"),
+            *("support_tickets", "active_users", "escaped_defects", "retrospectives", "planned_items"),
         )
     }
 
@@ -537,6 +537,61 @@ def test_one_team_says_that_it_is_slow(raw):
         from restricted.survey_responses group by all
     """).fetchall()
     assert dict(answers) == {True: pytest.approx(1.8, abs=0.3), False: pytest.approx(3.7, abs=0.1)}
+
+
+def test_work_rests_on_two_people_of_one_team_for_a_quarter(raw):
+    truth = PLANTED["concentrated"]
+    owned = tuple(
+        each.repository for each in organisation.SERVICES if each.team_at(truth.begins.date()).name == truth.team
+    )
+    shares = raw.sql(f"""
+        with given as (
+            select repository, 'author' as part, author_key as person, created_at as happened_at from raw.pull_requests
+            union all
+            select repository, 'reviewer', reviewer_key, submitted_at from restricted.review_activity
+        ),
+        counted as (
+            select repository in {owned} and {around("concentrated", "happened_at")} as planted,
+                repository, part, person, count(*) as items
+            from given group by all
+        )
+        select planted, repository, part, max(items) / sum(items), count(*)
+        from counted group by planted, repository, part
+    """).fetchall()
+    assert sum(planted for planted, *_ in shares) == 2 * len(owned)
+    for planted, *where, share, people in shares:
+        assert people >= 5, where
+        assert (share > 0.6) == planted, where
+
+
+def test_a_module_is_touched_by_what_fails_and_by_little_else(raw):
+    truth = PLANTED["risky_module"]
+    touched = dict(
+        raw.sql(f"""
+            with harmful as (
+                select commit_sha from raw.deployment_changes
+                where deployment_id in (select deployment_id from raw.incidents where is_change_related)
+            )
+            select commit_sha in (from harmful), avg(starts_with(path, '{truth.component}/')::integer)
+            from raw.change_paths join raw.changes using (commit_sha)
+            where repository = 'demo/{truth.service}' group by all
+        """).fetchall()
+    )
+    assert touched[True] > 0.4 > 0.2 > touched[False] > 0
+    elsewhere = raw.sql(f"""
+        select count(*) from raw.change_paths join raw.changes using (commit_sha)
+        where starts_with(path, '{truth.component}/') and repository <> 'demo/{truth.service}'
+    """)
+    assert elsewhere.fetchone() == (0,)
+
+
+def test_teams_do_in_time_four_fifths_of_what_they_plan(raw):
+    planned = raw.sql("""
+        select team, count(*), avg((coalesce(completed_at::date <= due_on, false))::integer)
+        from raw.planned_items where committed_at::date <= starts_on group by all
+    """).fetchall()
+    assert len(planned) == len(organisation.TEAMS)
+    assert all(count > 100 and 0.7 < share < 0.9 for _, count, share in planned)
 
 
 def test_delivery_improves_for_the_planted_service_alone_and_is_gamed_in_another(raw):

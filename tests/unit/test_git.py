@@ -680,7 +680,12 @@ def test_sizes_are_counted_on_request_with_renames_as_one_file(clone, warehouse)
     clone.deploy(merge, 30)
     extract(configure(clone), warehouse)
     assert set(changes(warehouse, "files_changed").values()) == {None}
+    assert warehouse.sql("from raw.change_paths").fetchall() == []
     extract(configure(clone, change_size=True), warehouse)
+    assert set(warehouse.sql("select commit_sha, path from raw.change_paths").fetchall()) == {
+        *((root, "a"), (root, "picture"), (cut, "b"), (cut, "picture")),
+        *((renamed, "a"), (renamed, "b"), (renamed, "picture")),
+    }
     rows = warehouse.sql("select commit_sha, (files_changed, lines_added, lines_deleted) from raw.changes").fetchall()
     assert dict(rows) == {
         root: (2, 40, 0),

@@ -133,7 +133,7 @@ def test_a_wrong_rotation_is_named(connection, settings, rotations, says):
     assert says in refusal(connection, settings)
 
 
-KPI = "{},reliability,{},hours,lower,lead,{},examine,true,false,0.1,{},{},{}\n"
+KPI = "{},reliability,{},hours,lower,lead,{},examine,true,false,0.1,{},{},{},\n"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,10 @@ def test_a_wrong_kpi_is_named(connection, settings, rows, says):
 
 
 def test_a_kpi_may_change_its_target_and_the_shipped_ones_hold(connection, settings):
-    assert 8 <= load_reference(connection, settings.reference_dir)["kpis"] <= 12
+    load_reference(connection, settings.reference_dir)
+    assert 8 <= connection.sql("select count(*) from reference.kpis where is_active").fetchone()[0] <= 12
+    layers = connection.sql("select distinct layer from reference.kpis where is_active").fetchall()
+    assert len(layers) == len(KPIS.column("layer").allowed)
     header = ",".join(column.name for column in KPIS.columns)
     rows = KPI.format("a", "mttr_hours", "", "5", "", "2026-01-01") + KPI.format(
         "a", "mttr_hours", "", "4", "2026-01-01", ""

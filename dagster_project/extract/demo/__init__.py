@@ -23,6 +23,7 @@ from dagster_project.contracts import (
     CORRECTIONS,
     DECISION_LOG,
     JOURNEYS,
+    KPIS,
     OV_QUARTERS,
     ROTATIONS,
     SERVICES,
@@ -163,6 +164,7 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     )
     _write_csv(seeds, JOURNEYS, experience.JOURNEYS)
     _write_csv(seeds, OV_QUARTERS, outcomes.closed_quarters(Period(source.days)))
+    _write_csv(seeds, KPIS, outcomes.kpis())
     _write_csv(seeds, DECISION_LOG, outcomes.DECISIONS_MADE)
     _write_csv(seeds, AUDIT_ANSWERS, outcomes.AUDIT_ANSWERS_GIVEN)
     _write_csv(seeds, TEAMS, [(team.name, team.parent, team.time_zone) for team in organisation.TEAMS])

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from dagster_project.extract.demo.organisation import (
+    CONCENTRATED,
     GAMED,
     OVER_REPORTED,
     PLANTED,
@@ -34,6 +35,8 @@ CAUSES_INCIDENT_RATE = 0.06
 CAUSES_INCIDENT_RATE_GAMED = 0.3
 PACE_GAMED = Pace(4.5, 4.0, coding_hours=0.7, pickup_hours=0.4, review_hours=0.2)
 MEDIAN_LINES_ADDED, MEDIAN_LINES_ADDED_GAMED = 45, 8
+# All but one in so many, where work is concentrated.
+WORK_OF_ONE_IN = 5
 # Of the planned deployments that find no new commit.
 REDEPLOY_RATE = 0.05
 DEPLOYMENT_TAKES = timedelta(minutes=8)
@@ -397,7 +400,10 @@ class Delivery:
         return int(self.random.expovariate(log(1 + 1 / mean)))
 
     def _author(self, at: datetime) -> str:
-        return self.random.choice(self.service.team_at(at.date()).engineers)
+        team = self.service.team_at(at.date())
+        author = self.random.choice(team.engineers)
+        is_concentrated = team.name == CONCENTRATED.team and CONCENTRATED.covers(at)
+        return team.engineers[0] if is_concentrated and self._commits % WORK_OF_ONE_IN else author
 
     def _sha(self) -> str:
         self._commits += 1

@@ -1,13 +1,14 @@
-"""What users and teams say: support tickets, defects, coverage of critical paths, reviews, retrospectives, surveys."""
+"""What users and teams say: tickets, defects, coverage of critical paths, reviews, retrospectives, plans, surveys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from random import Random
 
-from dagster_project.extract.demo.delivery import Delivery, Row
+from dagster_project.extract.demo.delivery import WORK_OF_ONE_IN, Delivery, Row
 from dagster_project.extract.demo.organisation import (
+    CONCENTRATED,
     OVER_REPORTED,
     PERCEPTION_GAP,
     SERVICES,
@@ -26,6 +27,9 @@ LINES_OF_A_PATH = 2400
 COVERAGE, COVERAGE_OVER_REPORTED = 0.7, 0.9
 SILENT_REVIEW_RATE, SILENT_REVIEW_RATE_SILENT = 0.3, 0.9
 PARTICIPATION, PARTICIPATION_SILENT = 0.85, 0.3
+SPRINT = timedelta(days=14)
+ITEMS_OF_A_SPRINT = (8, 14)
+TAKEN_ON_LATER, DONE_IN_TIME, DONE_LATER = 0.15, 0.8, 0.9
 # Each week a quarter of everybody is asked.
 WEEKS_BETWEEN_QUESTIONS = 4
 QUESTIONS = ("perceived_speed", "perceived_reliability", "psychological_safety", "sustainable_workload")
@@ -42,6 +46,7 @@ def feedback(deliveries: Iterable[Delivery], period: Period, seed: int) -> dict[
             _critical_path_coverage,
             _escaped_defects,
             _retrospectives,
+            _planned_items,
             _survey_responses,
         )
     }
@@ -136,6 +141,28 @@ def _retrospectives(period: Period, random: Random) -> Iterator[Row]:
             }
 
 
+def _planned_items(period: Period, random: Random) -> Iterator[Row]:
+    """Every team plans sprints of two weeks; some items are taken on later, and some are done late or never."""
+    for team in TEAMS:
+        for number in range(period.days // SPRINT.days):
+            after = period.end - number * SPRINT
+            starts_on = (after - SPRINT).date()
+            for item in range(random.randint(*ITEMS_OF_A_SPRINT)):
+                planned_at = datetime.combine(starts_on, time(9))
+                added_at = planned_at + timedelta(days=random.randint(1, 8))
+                is_in_time, is_done = random.random() < DONE_IN_TIME, random.random() < DONE_LATER
+                done_at = after + timedelta(hours=random.randint(-100, -10) if is_in_time else random.randint(10, 200))
+                yield {
+                    "plan_id": f"{team.name}/{starts_on}",
+                    "item_id": f"{item + 1}",
+                    "team": team.name,
+                    "starts_on": starts_on,
+                    "due_on": (after - timedelta(days=1)).date(),
+                    "committed_at": added_at if random.random() < TAKEN_ON_LATER else planned_at,
+                    "completed_at": period.before_end(done_at) if is_in_time or is_done else None,
+                }
+
+
 def _survey_responses(period: Period, random: Random) -> Iterator[Row]:
     for team in TEAMS:
         for place, _ in enumerate(team.engineers):
@@ -165,11 +192,14 @@ def _reviews(delivery: Delivery, seed: int) -> Iterator[Row]:
             is_silent = team.name == SILENT.team and SILENT.covers(at)
             says_nothing = random.random() < (SILENT_REVIEW_RATE_SILENT if is_silent else SILENT_REVIEW_RATE)
             is_approval = at == request.approved_at
+            reviewer = random.choice([each for each in team.engineers if each != request.author])
+            if team.name == CONCENTRATED.team and CONCENTRATED.covers(at) and request.number % WORK_OF_ONE_IN:
+                reviewer = team.engineers[1 if request.author != team.engineers[1] else 0]
             yield {
                 "review_id": f"{delivery.service.name}/{request.number}/{int(is_approval)}",
                 "repository": delivery.service.repository,
                 "pull_request_number": request.number,
-                "reviewer_key": random.choice([each for each in team.engineers if each != request.author]),
+                "reviewer_key": reviewer,
                 "submitted_at": at,
                 "verdict": "approved" if is_approval else random.choice(("commented", "changes_requested")),
                 "comments": 0 if says_nothing else random.randint(1, 8),

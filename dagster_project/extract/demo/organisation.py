@@ -160,6 +160,18 @@ PERCEPTION_GAP = Truth(
     what="Since April the team says that it has become slow, while its delivery gets faster.",
     begins=datetime(2026, 4, 1),
 )
+CONCENTRATED = Truth(
+    service=BAD_RELEASE.service,
+    team="discovery",
+    what="From January to March one person writes most pull requests of the team, and another gives most reviews.",
+    begins=datetime(2026, 1, 1),
+    ends=datetime(2026, 4, 1),
+)
+RISKY_MODULE = Truth(
+    service=BAD_RELEASE.service,
+    what="What fails has changed the module `component`, mostly alone, to which few other changes go.",
+    component="src/product-gallery",
+)
 
 # Services without a truth are the control: their delivery, incidents and experience do not change over the period.
 PLANTED: dict[str, Truth] = {
@@ -178,6 +190,8 @@ PLANTED: dict[str, Truth] = {
     "silent": SILENT,
     "over_reported": OVER_REPORTED,
     "perception_gap": PERCEPTION_GAP,
+    "concentrated": CONCENTRATED,
+    "risky_module": RISKY_MODULE,
 }
 
 

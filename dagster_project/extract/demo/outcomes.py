@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from random import Random
 
-from dagster_project.contracts import OV_DIMENSIONS
+from dagster_project.contracts import KPIS, OV_DIMENSIONS
 from dagster_project.extract.demo.delivery import Row
 from dagster_project.extract.demo.organisation import TEAMS, Period, is_working_day
+from dagster_project.reference import read_file
+from dagster_project.settings import PROJECT_DIR
 
 # Planted, team by team; the scores of all others are drawn alike.
 UNANIMOUS_TEAM = "merchant-tools"  # everybody has a 5 in everything: its row would give every score away
@@ -61,7 +63,7 @@ DECISIONS_MADE = [
                 "A flaky test is repaired or removed within a week.",
             ),
             (5, 19, None, "support_tickets", "prioritise_experience", "Answer the three most frequent questions."),
-            (6, 2, None, "incident_reviews", "invest_in_reliability", "A review is done within ten days."),
+            (6, 2, None, "predictability", "plan_capacity", "Plan a tenth less, and finish it."),
             (6, 16, None, "actions_on_time", "plan_capacity", "A tenth of every sprint is for actions."),
         ),
         1,
@@ -94,6 +96,20 @@ AUDIT_ANSWERS_GIVEN = [
         (date(2026, 4, 1), "measures_business_value", None, "yes", "Support tickets now lead to decisions."),
     )
 ]
+
+
+# What its kpis.csv changes of the shipped one: it plans in sprints, and follows up incidents by the actions alone.
+ITS_KPIS = {
+    "incident_reviews": {"is_active": "false"},
+    "predictability": {"is_active": "true"},
+    "support_tickets": {"target": "3"},
+}
+
+
+def kpis() -> Iterator[tuple]:
+    """Rows of kpis.csv."""
+    for row in read_file(PROJECT_DIR / "seeds", KPIS).iter_rows(named=True):
+        yield tuple((row | ITS_KPIS.get(row["kpi"], {}))[column.name] for column in KPIS.columns)
 
 
 def outcomes(period: Period, seed: int) -> dict[str, list[Row]]:

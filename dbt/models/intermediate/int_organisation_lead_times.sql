@@ -30,8 +30,9 @@ select
     period,
     first_day,
     {%- for name in hours %}
-    {{ percentile(0.5, name) }} as {{ name | replace('_hours', '_median_hours') }}{{ ',' if not loop.last }}
+    {{ percentile(0.5, name) }} as {{ name | replace('_hours', '_median_hours') }},
     {%- endfor %}
+    count(*) as changes
 from each_change
 where {{ is_touched() }}
 group by period, first_day

@@ -1,9 +1,11 @@
 {%- do ref('int_touched_event_days') -%}
+{%- do ref('int_touched_activity') -%}
 {%- do ref('int_as_of') -%}
 {%- do ref('stg_journeys') -%}
 {%- do ref('stg_rum_events') -%}
 
 {%- if is_update() -%}
+{%- set provisional_days = var('late_beacon_days') + 1 -%}
 with touched as (
 
     select
@@ -11,6 +13,16 @@ with touched as (
         day
     from {{ ref('int_touched_event_days') }}
     where event_table = 'rum_events'
+
+),
+
+-- Whose session a replaced event was is not on record, nor what a request may belong to.
+touched_around as (
+
+    select
+        service,
+        {{ day_of('from_time') }} as day
+    from {{ newly_replaced('rum_events') }} as replaced
     union
     select
         journeys.service,
@@ -31,9 +43,11 @@ known_days as (
 ),
 
 -- What is open or provisional depends on now.
-earlier_now as (
+moved_now as (
 
-    select least(seen.as_of, as_of.as_of) as at
+    select
+        least(seen.as_of, as_of.as_of) as earlier,
+        greatest(seen.as_of, as_of.as_of) as later
     from meta.seen_as_of as seen
     cross join {{ ref('int_as_of') }} as as_of
     where seen.as_of is distinct from as_of.as_of
@@ -72,17 +86,34 @@ moved_starts as (
 
 select
     service,
-    cast({{ each_day(
-        'touched.day - interval ' ~ days_changed_before() ~ ' day', 'touched.day + interval 1 day'
-    ) }} as date) as day
+    day
 from touched
+union
+select
+    service,
+    day
+from {{ ref('int_touched_activity') }}
+union
+select
+    service,
+    cast({{ each_day('day - interval ' ~ days_changed_before() ~ ' day', 'day + interval 1 day') }} as date) as day
+from touched_around
+union
+select
+    sessions.service,
+    sessions.started_on as day
+from {{ as_it_stands('int_sessions') }} as sessions
+inner join moved_now
+    on {{ hours_between('sessions.ended_at', 'moved_now.earlier') }} * 60 < {{ var('session_timeout_minutes') }}
 union
 select
     known_days.service,
     known_days.day
 from known_days
-inner join earlier_now
-    on known_days.day >= {{ day_of('earlier_now.at') }} - interval {{ days_changed_before() + 1 }} day
+inner join moved_now
+    on
+        known_days.day > {{ day_of('moved_now.earlier') }} - interval {{ provisional_days }} day
+        and known_days.day <= {{ day_of('moved_now.later') }} - interval {{ provisional_days }} day
 union
 select
     known_days.service,

@@ -10,6 +10,10 @@ conditions as (
         parts.event_source,
         parts.deadline_seconds,
         parts.slot_minutes,
+        parts.part = 'total' or not parts.is_part_of_total as is_counted_apart,
+        conditions.definition,
+        conditions.part,
+        conditions.condition_group,
         conditions.column_name,
         conditions.operator,
         conditions.value_type,
@@ -56,6 +60,48 @@ scans as (
     from conditions
     group by scan, event_source, deadline_seconds
 
+),
+
+-- An event that meets none of these is of no use: what definitions say is meant; of a session's events, all they say.
+needed_groups as (
+
+    select
+        scan,
+        definition,
+        part,
+        condition_group,
+        row_number() over (partition by scan order by definition, part, condition_group) as group_number,
+        count(*) over (partition by scan) as group_count
+    from conditions
+    group by scan, event_source, definition, part, condition_group, is_counted_apart
+    having
+        case
+            when event_source = 'sessions' then not bool_and(column_name = 'service')
+            else condition_group = 0 and is_counted_apart
+        end
+
+),
+
+named_columns as (
+
+    select
+        conditions.scan,
+        conditions.column_name,
+        -- Every event has a service.
+        bool_or(conditions.operator = 'is_present' and conditions.column_name <> 'service') as tells_missing,
+        -- Most services have a definition: to ask each event for its own would cost more than it spares.
+        conditions.column_name <> 'service' and coalesce(count(distinct case
+            when conditions.operator in ('eq', 'in') and conditions.value_type = 'text' then needed_groups.group_number
+        end) = max(needed_groups.group_count), false) as is_selective
+    from conditions
+    left join needed_groups
+        on
+            conditions.scan = needed_groups.scan
+            and conditions.definition = needed_groups.definition
+            and conditions.part = needed_groups.part
+            and conditions.condition_group = needed_groups.condition_group
+    group by conditions.scan, conditions.column_name
+
 )
 
 select
@@ -68,7 +114,9 @@ select
     steps.text_value,
     steps.threshold,
     steps.is_exceeded,
-    -- Of texts 0 is none and 1 any other; of numbers 0 is none and 1 below all.
+    named_columns.tells_missing,
+    named_columns.is_selective,
+    -- Of texts 1 is any other, of numbers 1 is below all; 0 is none.
     cast(case
         when steps.value_type <> 'boolean'
             then row_number() over (
@@ -78,3 +126,4 @@ select
     end as integer) as code
 from steps
 inner join scans on steps.scan = scans.scan
+inner join named_columns on steps.scan = named_columns.scan and steps.column_name = named_columns.column_name

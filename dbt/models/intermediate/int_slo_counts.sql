@@ -23,7 +23,9 @@ units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_cla
         {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
         {{ slo_class(scan) }} as unit
     from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
-    where {{ slo_near_touched_days('events.counted_at', scan.event_source) }}
+    where
+        {{ slo_near_touched_days('events.counted_at', scan.event_source) }}
+        and {{ slo_is_selected(scan) }}
 
 ),
 
@@ -31,10 +33,11 @@ units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_cla
 classes_{{ loop.index }} as materialized (
 
     {% if scan.classes <= slo_enumerated_classes() -%}
-    select {{ each_of(whole_numbers_below(scan.classes)) }} as event_class
+    {{ slo_all_classes(scan) }}
     {%- elif scan == of_sessions -%}
     select distinct {{ slo_class(scan) }} as event_class
     from ({{ slo_events(scan.event_source, scan.deadline_seconds) }}) as events
+    where {{ slo_is_selected(scan) }}
     {%- else -%}
     select distinct unit as event_class from units_{{ loop.index }}
     {%- endif %}
@@ -51,7 +54,7 @@ class_codes as materialized (
         '{{ scan.name }}' as scan,
         event_class,
         '{{ column }}' as column_name,
-        {{ whole_quotient('event_class', known.weight) }} % {{ known.radix }} as code
+        {{ whole_quotient('event_class', known.weight) }} % {{ known.codes_below }} as code
     from classes_{{ number }}
     union all
     {% endfor -%}
@@ -174,6 +177,7 @@ groups_of_sessions as (
                 events.occurred_at,
                 {{ slo_class(of_sessions) }} as event_class
             from ({{ slo_events('sessions', none) }}) as events
+            where {{ slo_is_selected(of_sessions) }}
         ) as events
         inner join met_groups on met_groups.scan = 'sessions' and events.event_class = met_groups.event_class
         inner join condition_groups

@@ -1,5 +1,5 @@
 {%- do ref('int_touched_event_days') -%}
-{%- do ref('int_user_events') -%}
+{%- do ref('int_touched_activity') -%}
 {%- do ref('int_as_of') -%}
 {%- do ref('stg_slos') -%}
 {%- do ref('stg_jobs') -%}
@@ -7,7 +7,6 @@
 {%- if is_update() -%}
 {#- A day of the calendar's time zone reaches into those of UTC around it. -#}
 {%- set around = 0 if var('calendar_time_zone') == 'UTC' else 1 -%}
-{%- set late_days = [1, var('late_beacon_days')] | max -%}
 with touched as (
 
     select
@@ -20,67 +19,19 @@ with touched as (
 
 ),
 
-new_events as (
-
-    select distinct
-        source,
-        service,
-        session_id,
-        metric_name,
-        metric_id
-    from {{ new_rows(source('raw', 'rum_events')) }} as loaded
-
-),
-
-browser_days as (
-
-    select
-        min(counted_on) as first_day,
-        max(counted_on) as last_day
-    from touched
-    where event_table = 'rum_events'
-
-),
-
--- A session counts when it began, a measurement when it was last reported: maybe on another day than what is new.
+-- A session counts when it began, a measurement when it was last reported: maybe on another day than what is new, on
+-- which its session was active, or on any around what was replaced.
 related_days as (
 
-    select distinct
-        case when events.event_type = 'vital' then 'web_vitals' else 'sessions' end as event_source,
-        cast(events.occurred_at as date) as counted_on
-    from {{ ref('int_user_events') }} as events
-    cross join browser_days
-    inner join new_events
-        on
-            events.source = new_events.source
-            and events.service = new_events.service
-            and events.session_id = new_events.session_id
-            and (
-                events.event_type <> 'vital'
-                or (
-                    events.metric_name = new_events.metric_name
-                    and events.metric_id = new_events.metric_id
-                )
-            )
-    where
-        events.occurred_at >= browser_days.first_day - interval {{ late_days }} day
-        and events.occurred_at < browser_days.last_day + interval {{ late_days + 1 }} day
+    select distinct utc_day as counted_on
+    from {{ ref('int_touched_activity') }}
     union
     select
-        event_sources.event_source,
         cast({{ each_day(
-            "cast(replaced.from_time as date) - interval " ~ late_days ~ " day",
-            "cast(replaced.from_time as date) + interval " ~ late_days ~ " day"
+            "cast(from_time as date) - interval " ~ days_changed_before() ~ " day",
+            "cast(from_time as date) + interval " ~ days_changed_before() ~ " day"
         ) }} as date) as counted_on
-    from raw.replaced_events as replaced
-    cross join (
-        select 'sessions' as event_source
-        union all
-        select 'web_vitals' as event_source
-    ) as event_sources
-    where
-        replaced.table_name = 'rum_events'
-        and not exists (select 1 from meta.seen_batches as seen where seen.batch_id = replaced.batch_id)
+    from {{ newly_replaced('rum_events') }} as replaced
 
 ),
 
@@ -130,11 +81,13 @@ source_days as (
         {%- endfor %}
     ) as event_sources on touched.event_table = event_sources.event_table
     union
+    {%- for event_source in ['sessions', 'web_vitals'] %}
     select
-        event_source,
+        '{{ event_source }}' as event_source,
         counted_on
     from related_days
     union
+    {%- endfor %}
     select
         first_days.event_source,
         cast({{ each_day('first_days.first_day', 'last_days.last_day') }} as date) as counted_on

@@ -14,13 +14,13 @@ select distinct
     {{ day_of(time) }} as day
 from {{ new_rows(source('raw', table)) }} as loaded
 union
-{%- endfor %}
 select distinct
-    replaced.table_name as event_table,
-    replaced.service,
-    {{ day_of('replaced.from_time') }} as day
-from raw.replaced_events as replaced
-where not exists (select 1 from meta.seen_batches as seen where seen.batch_id = replaced.batch_id)
+    '{{ table }}' as event_table,
+    service,
+    {{ day_of('from_time') }} as day
+from {{ newly_replaced(table) }} as replaced
+{{- '\nunion' if not loop.last }}
+{%- endfor %}
 {%- else -%}
 select
     cast(null as {{ dbt.type_string() }}) as event_table,

@@ -451,6 +451,7 @@ kpis_of_quarters as (
         on
             {{ period_end('quarter', 'quarters.quarter') }} > kpis.valid_from
             and {{ period_end('quarter', 'quarters.quarter') }} <= kpis.valid_to
+            and kpis.is_active
 
 ),
 

@@ -1,4 +1,4 @@
--- Each definition is judged over all of its measure's past, also that before it was valid.
+-- Each definition, also one that is only a pair, is judged over all of its measure's past, also before it was valid.
 with points as (
 
     select
@@ -31,6 +31,7 @@ kpis_of_months as (
         kpis.owner_role,
         kpis.pair,
         kpis.decisions,
+        kpis.is_active,
         kpis.is_actionable,
         kpis.is_gameable_alone,
         judged.definition_version,
@@ -101,3 +102,4 @@ select
 from kpis_of_months as own
 left join kpis_of_months as pairs
     on own.month = pairs.month and own.team = pairs.team and own.pair = pairs.kpi
+where own.is_active

@@ -73,3 +73,4 @@ left join last_months
     on own.quarter = last_months.quarter and own.team = last_months.team and own.kpi = last_months.kpi
 left join kpis_of_quarters as pairs
     on own.quarter = pairs.quarter and own.team = pairs.team and own.pair = pairs.kpi
+where kpis.is_active

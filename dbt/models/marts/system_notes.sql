@@ -1,5 +1,6 @@
 {#- An outlier lies so many deviations above the median of its like, the median absolute deviation times 1.4826 being
-    that of normal noise, and is at least so many times what is usual. Fewer than these are no like. -#}
+    that of normal noise and of a share never less than chance gives, and is at least so many times what is usual. Fewer
+    than these are no like. -#}
 {%- set deviations, normal, least_ratio, fewest_like = 3, 1.4826, 1.5, 5 -%}
 {%- set built_on = day_of('finished_at') | replace("'", "''") -%}
 
@@ -189,21 +190,17 @@ spreads as (
 
 ),
 
-outliers as (
+-- A share of n cases varies by chance as well, on this scale by 1 / (2 √n) whatever it is.
+limits as (
 
     select
         figures.*,
-        case
-            when figures.note_kind = 'long_reviews' then exp(medians.scaled_value)
-            else sin(medians.scaled_value) * sin(medians.scaled_value)
-        end as usual_value,
-        case
-            when figures.note_kind = 'long_reviews'
-                then exp(medians.scaled_value + {{ deviations }} * spreads.deviation)
-            else
-                sin(least(medians.scaled_value + {{ deviations }} * spreads.deviation, pi() / 2))
-                * sin(least(medians.scaled_value + {{ deviations }} * spreads.deviation, pi() / 2))
-        end as limit_value
+        medians.figures,
+        medians.scaled_value as scaled_usual,
+        medians.scaled_value + {{ deviations }} * greatest(
+            spreads.deviation,
+            case when figures.note_kind = 'long_reviews' then 0 else 1 / (2 * sqrt(figures.n)) end
+        ) as scaled_limit
     from figures
     inner join medians
         on
@@ -215,10 +212,26 @@ outliers as (
             figures.quarter = spreads.quarter
             and figures.note_kind = spreads.note_kind
             and figures.compared_with = spreads.compared_with
+
+),
+
+outliers as (
+
+    select
+        *,
+        case
+            when note_kind = 'long_reviews' then exp(scaled_usual)
+            else sin(scaled_usual) * sin(scaled_usual)
+        end as usual_value,
+        case
+            when note_kind = 'long_reviews' then exp(scaled_limit)
+            else sin(least(scaled_limit, pi() / 2)) * sin(least(scaled_limit, pi() / 2))
+        end as limit_value
+    from limits
     where
-        figures.is_enough
-        and medians.figures >= {{ fewest_like }}
-        and figures.scaled_value > medians.scaled_value + {{ deviations }} * spreads.deviation
+        is_enough
+        and figures >= {{ fewest_like }}
+        and scaled_value > scaled_limit
 
 )
 

@@ -19,6 +19,7 @@ renamed as (
         is_gameable_alone,
         practical_margin,
         target,
+        coalesce(is_active, true) as is_active,
         coalesce(valid_from, date '1900-01-01') as valid_from,
         coalesce(valid_to, date '9999-12-31') as valid_to,
         -- Changes with anything that the KPI is judged by.
