@@ -6,11 +6,20 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
-from dbt_models import frame, load_rows, memory, models
+from dbt_models import frame, insert, load_rows, memory, models
 
-from dagster_project.contracts import MEASURES, TABLES
+from dagster_project.contracts import KPIS, MEASURES, TABLES
+from dagster_project.reference import read_file
+from dagster_project.settings import PROJECT_DIR
 
 MONTH, DAYS = date(2025, 5, 1), 31
+TRUTH = {"true": True, "false": False}
+SHIPPED = [
+    {name: TRUTH.get(value, value or None) for name, value in row.items()}
+    for row in read_file(PROJECT_DIR / "seeds", KPIS).drop("line").iter_rows(named=True)
+]
+for row in SHIPPED:
+    row |= {name: float(row[name]) if row[name] else None for name in ("practical_margin", "target")}
 
 
 def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
@@ -84,8 +93,15 @@ GIVEN = {
         {"indicator": "slow_requests", "least_rise": 0.001, "objective_ms": 150},
     ],
     "journeys": [
-        {"journey": "buy", "service": "web", "position": 1, "step": "view", "step_kind": "page_view", "route": "/"},
-        {"journey": "buy", "service": "web", "position": 2, "step": "done", "step_kind": "page_view", "route": "/done"},
+        {
+            "journey": "buy",
+            "service": "web",
+            "position": position,
+            "step": step,
+            "step_kind": "page_view",
+            "route": route,
+        }
+        for position, (step, route) in enumerate((("view", "/"), ("cart", "/cart"), ("done", "/done")), 1)
     ],
     "deployments": [
         {
@@ -164,12 +180,14 @@ GIVEN = {
         event(1, 1, at(6, 10), "page_view"),
         lcp(2, 1, at(6, 10, 1), 2000),
         event(3, 1, at(6, 10, 2), "interaction"),
-        event(4, 1, at(6, 10, 3), "route_change", route="/done", is_success=True),
+        event(10, 1, at(6, 10, 3), "route_change", route="/cart", is_success=True),
+        event(4, 1, at(6, 10, 4), "route_change", route="/done", is_success=True),
         event(5, 2, at(6, 11), "page_view"),
         lcp(6, 2, at(6, 11, 1), 3000),
         event(7, 2, at(6, 11, 2), "error"),
         event(8, 3, at(7, 11), "page_view"),
         lcp(9, 3, at(7, 11, 1), 2400),
+        event(11, 3, at(7, 11, 2), "route_change", route="/cart", is_success=True),
     ),
     "requests": rows(
         "edge",
@@ -235,7 +253,7 @@ EXPECTED = {
     "good_lcp_rate": (2 / 3, 2, 3, 3, 2 / DAYS),
     "lcp_p75_ms": (3000, None, None, 3, 2 / DAYS),
     "error_free_session_rate": (2 / 3, 2, 3, 3, 2 / DAYS),
-    "bounce_rate": (2 / 3, 2, 3, 3, 1),
+    "bounce_rate": (1 / 3, 1, 3, 3, 1),
     "journey_completion_rate": (1 / 3, 1, 3, 3, 2 / DAYS),
     "failed_request_rate": (2 / 20, 2, 20, 20, 1 / DAYS),
     "slow_request_rate": (5 / 20, 5, 20, 20, 1 / DAYS),
@@ -250,18 +268,33 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def measures() -> pl.DataFrame:
+def tables() -> dict[str, pl.DataFrame]:
     with memory() as connection:
         load_rows(connection, {name: frame(TABLES[name], given) for name, given in GIVEN.items()})
-        models(as_of=datetime(2025, 7, 15)).build(connection, "int_monthly_measures")
-        return connection.sql(f"from intermediate.int_monthly_measures where month = date '{MONTH}'").pl()
+        insert(connection, KPIS, frame(KPIS, SHIPPED).with_columns(is_active=pl.lit(True)))
+        models(as_of=datetime(2025, 7, 15)).build(connection, "int_monthly_measures", "scorecard_monthly")
+        return {
+            name: connection.sql(f"from {schema}.{name} where month = date '{MONTH}'").pl()
+            for schema, name in (("intermediate", "int_monthly_measures"), ("marts", "scorecard_monthly"))
+        }
 
 
 @pytest.mark.parametrize("team", ["shop", "all"])
-def test_every_measure_is_what_it_says_and_carries_what_it_rests_on(measures, team):
+def test_every_measure_is_what_it_says_and_carries_what_it_rests_on(tables, team):
     columns = ["value", "numerator", "denominator", "n", "coverage_rate"]
-    found = {row["measure"]: row for row in measures.filter(team=team).iter_rows(named=True)}
+    found = {row["measure"]: row for row in tables["int_monthly_measures"].filter(team=team).iter_rows(named=True)}
     assert tuple(EXPECTED) == MEASURES
     assert set(found) == set(MEASURES)
     for measure, expected in EXPECTED.items():
         assert tuple(found[measure][name] for name in columns) == pytest.approx(expected), measure
+
+
+def test_every_measure_is_a_row_of_the_shipped_file_and_a_kpi_once_that_is_active(tables):
+    assert {row["measure"] for row in SHIPPED} == set(MEASURES)
+    scorecard = tables["scorecard_monthly"].filter(team="shop")
+    assert sorted(scorecard["kpi"]) == sorted(row["kpi"] for row in SHIPPED)
+    values = {row["kpi"]: (row["value"], row["pair_value"]) for row in scorecard.iter_rows(named=True)}
+    measures = {row["kpi"]: row["measure"] for row in SHIPPED}
+    for row in SHIPPED:
+        expected = EXPECTED[row["measure"]][0], EXPECTED[measures[row["pair"]]][0]
+        assert values[row["kpi"]] == pytest.approx(expected), row["kpi"]
