@@ -379,3 +379,20 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
     {%- endfor %}
     {%- endif %}
 {%- endmacro %}
+
+
+{# In an update, the condition that a day lies in a period that is made anew: all that the update has to read. #}
+{% macro is_in_touched_period(day) -%}
+    {%- if is_incremental() -%}
+    {{ day }} in (
+        {%- for period in delivery_groupings() | map(attribute=1) | unique %}
+        select cast({{ each_day('first_day', period_end(period, 'first_day') ~ ' - interval 1 day') }} as date)
+        from {{ as_it_stands(config.get('meta').touched) }}
+        where period = '{{ period }}'
+        {{ 'union all' if not loop.last }}
+        {%- endfor %}
+    )
+    {%- else -%}
+    true
+    {%- endif -%}
+{%- endmacro %}

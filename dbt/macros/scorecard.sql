@@ -362,23 +362,6 @@ team_figures as (
 ),
 
 -- Medians do not add up over teams.
-changes as (
-    {{ changes_with_lead_time() }}
-),
-
-organisation_changes as (
-
-    select
-        {{ period_start(period, 'deployed_on') }} as {{ period }},
-        {%- for name in durations if name not in of_deployments and name != 'mttr_hours' %}
-        {{ percentile(0.5, name | replace('_median', '')) }} as {{ name }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    from changes
-    where team is not null
-    group by 1
-
-),
-
 organisation_deployments as (
 
     select
@@ -434,7 +417,8 @@ figures as (
         {{- ',' if not loop.last }}
         {%- endfor %}
     from organisation_figures as organisation
-    left join organisation_changes as changes on organisation.{{ period }} = changes.{{ period }}
+    left join {{ ref('int_organisation_lead_times') }} as changes
+        on changes.period = '{{ period }}' and organisation.{{ period }} = changes.first_day
     left join organisation_deployments as deployments on organisation.{{ period }} = deployments.{{ period }}
 
 ),

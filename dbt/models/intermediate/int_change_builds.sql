@@ -21,6 +21,26 @@ spans as (
 
 ),
 
+builds as (
+
+    select distinct builds.*
+    from {{ ref('int_successful_builds') }} as builds
+    inner join spans
+        on
+            builds.source = spans.source
+            and builds.repository is not distinct from spans.repository
+            and builds.mainline_position >= spans.first_position
+            and builds.mainline_position <= spans.last_position
+
+),
+
+{% else -%}
+builds as (
+
+    select * from {{ ref('int_successful_builds') }}
+
+),
+
 {% endif -%}
 line_builds as (
 
@@ -35,18 +55,8 @@ line_builds as (
             partition by builds.source, builds.repository, builds.built_service
             order by builds.finished_at, builds.mainline_position, builds.started_at
         ) as finish_sequence
-    from {{ ref('int_successful_builds') }} as builds
+    from builds
     where builds.mainline_position is not null
-    {%- if is_incremental() %}
-        and exists (
-            select 1 from spans
-            where
-                builds.source = spans.source
-                and builds.repository is not distinct from spans.repository
-                and builds.mainline_position >= spans.first_position
-                and builds.mainline_position <= spans.last_position
-        )
-    {%- endif %}
 
 ),
 

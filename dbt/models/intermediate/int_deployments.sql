@@ -38,16 +38,24 @@ attempts as (
 in_sequence as (
 
     select
-        deployment_key,
+        *,
         row_number() over service_line as production_sequence,
         lag(deployment_key) over service_line as replaced_deployment_key,
-        lag(deployed_version) over service_line as replaced_version,
-        row_number() over (
-            partition by service, deployed_version order by finished_at, deployment_key
-        ) > 1 as is_version_seen_before
+        lag(deployed_version) over service_line as replaced_version
     from attempts
     where is_success
     window service_line as (partition by service order by finished_at, deployment_key)
+
+),
+
+first_runs as (
+
+    select
+        service,
+        deployed_version,
+        min(production_sequence) as production_sequence
+    from in_sequence
+    group by service, deployed_version
 
 ),
 
@@ -61,11 +69,15 @@ compared as (
             when in_sequence.replaced_deployment_key is null then 'new'
             when attempts.commit_relation is not null then attempts.commit_relation
             when attempts.deployed_version = in_sequence.replaced_version then 'same'
-            when in_sequence.is_version_seen_before then 'earlier'
+            when in_sequence.production_sequence > first_runs.production_sequence then 'earlier'
             else 'new'
         end as relation
     from attempts
     left join in_sequence on attempts.deployment_key = in_sequence.deployment_key
+    left join first_runs
+        on
+            in_sequence.service = first_runs.service
+            and in_sequence.deployed_version = first_runs.deployed_version
 
 ),
 
@@ -82,47 +94,77 @@ classified as (
 
 ),
 
-sequenced as (
+rollbacks as (
+
+    {% if var('rollback_blames') == 'first_after_restored' -%}
+    select
+        rollbacks.deployment_key,
+        rollbacks.service,
+        -- least() passes over a version that never ran before.
+        least(max(restored.production_sequence) + 1, rollbacks.production_sequence - 1) as undone_sequence
+    from classified as rollbacks
+    left join classified as restored
+        on
+            rollbacks.service = restored.service
+            and rollbacks.deployed_version = restored.deployed_version
+            and rollbacks.production_sequence > restored.production_sequence
+    where rollbacks.is_rollback
+    group by rollbacks.deployment_key, rollbacks.service, rollbacks.production_sequence
+    {%- else -%}
+    select
+        deployment_key,
+        service,
+        production_sequence - 1 as undone_sequence
+    from classified
+    where is_rollback
+    {%- endif %}
+
+),
+
+-- The deployment that brought in what ran: where that was restored by a rollback, an earlier one of the same version.
+undone as (
 
     select
-        *,
-        -- The deployment that brought in what runs: for a rollback, the earlier one of the version that it restored.
-        max(case when is_success and not is_rollback then production_sequence end) over (
-            partition by service, deployed_version
-            order by production_sequence
-            rows between unbounded preceding and current row
-        ) as brought_in_by_sequence,
-        lag(production_sequence) over (
-            partition by service, deployed_version order by production_sequence
-        ) as last_run_by_sequence,
-        max(case when is_success and not is_rollback and not is_hotfix then production_sequence end) over (
-            partition by service, is_success
+        rollbacks.deployment_key,
+        max(brought_in.production_sequence) as production_sequence
+    from rollbacks
+    inner join classified as replaced
+        on
+            rollbacks.service = replaced.service
+            and rollbacks.undone_sequence = replaced.production_sequence
+    inner join classified as brought_in
+        on
+            replaced.service = brought_in.service
+            and replaced.deployed_version = brought_in.deployed_version
+            and replaced.production_sequence >= brought_in.production_sequence
+    where not brought_in.is_rollback
+    group by rollbacks.deployment_key
+
+),
+
+planned as (
+
+    select
+        deployment_key,
+        is_hotfix and not is_rollback as is_blaming,
+        max(case when not is_rollback and not is_hotfix then production_sequence end) over (
+            partition by service
             order by production_sequence
             rows between unbounded preceding and 1 preceding
-        ) as latest_planned_sequence
+        ) as latest_sequence
     from classified
+    where is_success
 
 ),
 
 blaming as (
 
     select
-        sequenced.*,
-        case
-            when sequenced.is_rollback then undone.brought_in_by_sequence
-            when sequenced.is_success and sequenced.is_hotfix then sequenced.latest_planned_sequence
-        end as blamed_sequence
-    from sequenced
-    left join sequenced as undone
-        on
-            sequenced.service = undone.service
-            {% if var('rollback_blames') == 'first_after_restored' -%}
-            -- least() passes over a version that never ran before.
-            and undone.production_sequence
-            = least(sequenced.last_run_by_sequence + 1, sequenced.production_sequence - 1)
-            {%- else -%}
-            and undone.production_sequence = sequenced.production_sequence - 1
-            {%- endif %}
+        classified.*,
+        coalesce(undone.production_sequence, planned.latest_sequence) as blamed_sequence
+    from classified
+    left join undone on classified.deployment_key = undone.deployment_key
+    left join planned on classified.deployment_key = planned.deployment_key and planned.is_blaming
 
 )
 

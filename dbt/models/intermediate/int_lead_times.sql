@@ -4,7 +4,10 @@
 {{ touched_rows('int_touched_periods', keys) }}
 
 with changes as (
-    {{ changes_with_lead_time() }}
+
+    select * from ({{ changes_with_lead_time() }}) as shipped
+    where {{ is_in_touched_period('deployed_on') }}
+
 ),
 
 each_change as (

@@ -8,6 +8,24 @@ with builds as (
         and finished_at is not null
         and {{ is_touched() }}
 
+),
+
+-- The default branch's first-parent line: a commit on it contains whatever was merged at its place or before.
+on_line as (
+
+    select
+        source,
+        repository,
+        commit_sha,
+        mainline_position
+    {% if is_incremental() -%}
+    from {{ as_it_stands('int_touched_heads') }}
+    where is_current
+    {%- else -%}
+    from {{ ref('stg_changes') }}
+    where merge_commit_sha = commit_sha
+    {%- endif %}
+
 )
 
 select
@@ -20,8 +38,4 @@ select
     on_line.repository,
     on_line.mainline_position
 from builds
--- The default branch's first-parent line: a commit on it contains whatever was merged at its place or before.
-left join {{ ref('stg_changes') }} as on_line
-    on
-        builds.commit_sha = on_line.commit_sha
-        and on_line.merge_commit_sha = on_line.commit_sha
+left join on_line on builds.commit_sha = on_line.commit_sha

@@ -6,17 +6,33 @@
 {%- if is_update() -%}
 -- A build can count for what was merged before its head and deployed with it or after it: neither is known to the day,
 -- so that each day has the span of places from its first merge to its last deployed commit.
-with spans as (
+with first_heads as (
 
     select
-        service,
-        deployed_on,
         source,
         repository,
-        min(mainline_position) as first_position,
-        max(deployed_position) as last_position
-    from {{ as_it_stands('int_changes') }}
-    group by service, deployed_on, source, repository
+        min(mainline_position) as mainline_position
+    from {{ ref('int_touched_heads') }}
+    group by source, repository
+
+),
+
+spans as (
+
+    select
+        changes.service,
+        changes.deployed_on,
+        changes.source,
+        changes.repository,
+        min(changes.mainline_position) as first_position,
+        max(changes.deployed_position) as last_position
+    from {{ as_it_stands('int_changes') }} as changes
+    inner join first_heads
+        on
+            changes.source = first_heads.source
+            and changes.repository is not distinct from first_heads.repository
+            and changes.deployed_position >= first_heads.mainline_position
+    group by changes.service, changes.deployed_on, changes.source, changes.repository
 
 )
 

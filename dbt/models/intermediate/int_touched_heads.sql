@@ -21,7 +21,8 @@ places as (
         changes.source,
         changes.repository,
         changes.commit_sha,
-        changes.mainline_position
+        changes.mainline_position,
+        true as is_current
     from {{ ref('stg_changes') }} as changes
     inner join heads on changes.commit_sha = heads.commit_sha
     where changes.merge_commit_sha = changes.commit_sha
@@ -30,7 +31,8 @@ places as (
         builds.source,
         builds.repository,
         builds.commit_sha,
-        builds.mainline_position
+        builds.mainline_position,
+        false as is_current
     from {{ as_it_stands('int_successful_builds') }} as builds
     inner join heads on builds.commit_sha = heads.commit_sha
 
@@ -40,7 +42,8 @@ select
     heads.commit_sha,
     places.source,
     places.repository,
-    places.mainline_position
+    places.mainline_position,
+    places.is_current
 from heads
 left join places on heads.commit_sha = places.commit_sha
 {%- else -%}
@@ -48,6 +51,7 @@ select
     cast(null as {{ dbt.type_string() }}) as commit_sha,
     cast(null as {{ dbt.type_string() }}) as source,
     cast(null as {{ dbt.type_string() }}) as repository,
-    cast(null as bigint) as mainline_position
+    cast(null as bigint) as mainline_position,
+    cast(null as boolean) as is_current
 where false
 {%- endif %}

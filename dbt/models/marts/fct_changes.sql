@@ -24,6 +24,7 @@ changes as (
     left join {{ ref('int_change_builds') }} as builds
         on
             shipped.service = builds.service
+            and shipped.deployed_on = builds.deployed_on
             and shipped.commit_sha = builds.commit_sha
     left join {{ ref('int_observable_successes') }} as observable
         on shipped.deployment_key = observable.deployment_key
