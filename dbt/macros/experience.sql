@@ -31,11 +31,12 @@
 
 {# In an update, only rows of the days that are made anew and of so many days before and after them: as literals, by
    which an engine skips blocks of rows. A day more on either side is for the calendar's time zone. #}
-{% macro near_restated_days(column, before=0, after=0, touched='int_restated_session_days', key='day') -%}
+{% macro near_restated_days(column, before=0, after=0, key='day') -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ as_it_stands(touched)).rows[0] -%}
+        {%- set touched = as_it_stands(config.get('meta').touched) -%}
+        {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ touched).rows[0] -%}
         {%- if found[0] is none -%}
             false
         {%- else -%}
@@ -98,7 +99,7 @@
    of all combinations and windows would be a hundred times as many rows: its wide bin, then its bin in that. All of it
    is grouped and joined by numbers in place of names, at a third of the cost: a cell is one value of each dimension, a
    part a cell or what one sums up, a span the days that always count together: one day where windows overlap. #}
-{% macro web_vitals(window, dimensions, touched, touched_key) %}
+{% macro web_vitals(window, dimensions, touched_key) %}
 
 {%- set sums = ['measurements', 'weight', 'good_weight', 'poor_weight'] -%}
 {%- set combinations = [[]] -%}
@@ -117,7 +118,7 @@ with bins as (
         *,
         {{ start }} as window_day
     from {{ ref('int_web_vital_bins') }}
-    where {{ near_restated_days('day', days_back, days_back, touched, touched_key) }}
+    where {{ near_restated_days('day', days_back, days_back, touched_key) }}
 
 ),
 

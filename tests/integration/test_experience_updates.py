@@ -23,7 +23,6 @@ TABLES = tuple(
         "journey_events",
         "journey_steps",
         "journey_days",
-        "request_duration_bins",
     )
 )
 JOURNEY = """

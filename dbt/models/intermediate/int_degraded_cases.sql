@@ -41,7 +41,7 @@ cases as (
             and kept.from_hour <= {{ hour_number('cases.occurred_at') }}
             and kept.to_hour >= {{ hour_number('cases.occurred_at') }}
             and cases.cases > 0
-            and {{ near_restated_days('cases.day', touched='int_restated_degradations') }}
+            and {{ near_restated_days('cases.day') }}
     left join {{ ref('int_release_matches') }} as matches
         on
             cases.service = matches.service
@@ -66,7 +66,7 @@ traits as (
         min_by(events.component, events.occurred_at) filter (where events.event_type = 'error') as component
     from {{ ref('stg_rum_events') }} as events
     where
-        {{ near_restated_days('events.occurred_at', after=1, touched='int_restated_degradations') }}
+        {{ near_restated_days('events.occurred_at', after=1) }}
         and exists (
             select 1 from cases
             where

@@ -18,6 +18,6 @@ inner join {{ ref('int_indicators') }} as indicators
     on cases.service = indicators.service and cases.indicator = indicators.indicator
 where
     cases.cases > 0
-    and {{ near_restated_days('cases.day', touched='int_restated_indicator_days') }}
+    and {{ near_restated_days('cases.day') }}
     and {{ is_touched('cases') }}
 group by all

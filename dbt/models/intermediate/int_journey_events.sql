@@ -113,7 +113,11 @@ traced_writes as (
         writes.source as request_source,
         writes.request_id
     from writes
-    inner join traces on writes.trace_id = traces.trace_id and writes.service = traces.service
+    inner join traces
+        on
+            writes.trace_id = traces.trace_id
+            and writes.service = traces.service
+            and writes.occurred_at between traces.occurred_at - interval 1 day and traces.occurred_at + interval 1 day
 
 ),
 

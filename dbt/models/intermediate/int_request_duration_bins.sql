@@ -10,7 +10,7 @@ with requests as (
     where
         not is_synthetic
         and duration_ms is not null
-        and {{ near_restated_days('occurred_at', touched='int_restated_indicator_days') }}
+        and {{ near_restated_days('occurred_at') }}
 
 )
 

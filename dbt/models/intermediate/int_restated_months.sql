@@ -1,4 +1,4 @@
-{%- do ref('int_restated_session_days') -%}
+{%- do ref('int_restated_activity_days') -%}
 {%- do ref('int_web_vital_bins') -%}
 {%- do ref('int_as_of') -%}
 
@@ -6,7 +6,7 @@
 select
     service,
     {{ period_start('month', 'day') }} as month
-from {{ ref('int_restated_session_days') }}
+from {{ ref('int_restated_activity_days') }}
 union
 -- A month without new events may be complete, or no longer provisional.
 select

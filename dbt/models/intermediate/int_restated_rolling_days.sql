@@ -1,11 +1,10 @@
-{%- do ref('int_restated_session_days') -%}
-{%- do ref('int_web_vital_bins') -%}
+{%- do ref('int_restated_vital_days') -%}
 
 {%- if is_update() -%}
 select distinct
     service,
     cast({{ each_day('day', 'day + interval 27 day') }} as date) as day
-from {{ ref('int_restated_session_days') }}
+from {{ ref('int_restated_vital_days') }}
 {%- else -%}
 select
     cast(null as {{ dbt.type_string() }}) as service,

@@ -1,61 +1,11 @@
+{%- do ref('int_restated_activity_days') -%}
 {%- do ref('int_touched_event_days') -%}
-{%- do ref('int_touched_activity') -%}
 {%- do ref('int_as_of') -%}
-{%- do ref('stg_journeys') -%}
 {%- do ref('stg_rum_events') -%}
 
 {%- if is_update() -%}
-{%- set provisional_days = var('late_beacon_days') + 1 -%}
-with touched as (
-
-    select
-        service,
-        day
-    from {{ ref('int_touched_event_days') }}
-    where event_table = 'rum_events'
-
-),
-
--- Whose session a replaced event was is not on record, nor what a request may belong to.
-touched_around as (
-
-    select
-        service,
-        {{ day_of('from_time') }} as day
-    from {{ newly_replaced('rum_events') }} as replaced
-    union
-    select
-        journeys.service,
-        requests.day
-    from {{ ref('int_touched_event_days') }} as requests
-    inner join {{ ref('stg_journeys') }} as journeys on requests.service = journeys.api_service
-    where requests.event_table = 'requests'
-
-),
-
-known_days as (
-
-    select distinct
-        service,
-        day
-    from {{ as_it_stands('int_session_activity') }}
-
-),
-
--- What is open or provisional depends on now.
-moved_now as (
-
-    select
-        least(seen.as_of, as_of.as_of) as earlier,
-        greatest(seen.as_of, as_of.as_of) as later
-    from meta.seen_as_of as seen
-    cross join {{ ref('int_as_of') }} as as_of
-    where seen.as_of is distinct from as_of.as_of
-
-),
-
 -- Whether a bounce can be judged depends on the service's first interaction.
-first_interactions as (
+with first_interactions as (
 
     select
         service,
@@ -78,48 +28,33 @@ moved_starts as (
         )
     union
     select touched.service
-    from touched
+    from {{ ref('int_touched_event_days') }} as touched
     inner join first_interactions
         on touched.service = first_interactions.service and touched.day = first_interactions.first_interacted_on
+    where touched.event_table = 'rum_events'
 
 )
 
 select
     service,
     day
-from touched
+from {{ ref('int_restated_activity_days') }}
 union
-select
-    service,
-    day
-from {{ ref('int_touched_activity') }}
-union
-select
-    service,
-    cast({{ each_day('day - interval ' ~ days_changed_before() ~ ' day', 'day + interval 1 day') }} as date) as day
-from touched_around
-union
+-- What was open depends on now.
 select
     sessions.service,
     sessions.started_on as day
 from {{ as_it_stands('int_sessions') }} as sessions
-inner join moved_now
-    on {{ hours_between('sessions.ended_at', 'moved_now.earlier') }} * 60 < {{ var('session_timeout_minutes') }}
+cross join meta.seen_as_of as seen
+inner join {{ ref('int_as_of') }} as as_of on seen.as_of is distinct from as_of.as_of
+where
+    {{ hours_between('sessions.ended_at', 'least(seen.as_of, as_of.as_of)') }} * 60 < {{ var('session_timeout_minutes') }}
 union
 select
-    known_days.service,
-    known_days.day
-from known_days
-inner join moved_now
-    on
-        known_days.day > {{ day_of('moved_now.earlier') }} - interval {{ provisional_days }} day
-        and known_days.day <= {{ day_of('moved_now.later') }} - interval {{ provisional_days }} day
-union
-select
-    known_days.service,
-    known_days.day
-from known_days
-inner join moved_starts on known_days.service = moved_starts.service
+    activity.service,
+    activity.day
+from {{ as_it_stands('int_session_activity') }} as activity
+inner join moved_starts on activity.service = moved_starts.service
 {%- else -%}
 select
     cast(null as {{ dbt.type_string() }}) as service,

@@ -1,4 +1,7 @@
-{{ touched_rows('int_restated_session_days', ['service', 'day']) }}
+{{ touched_rows('int_restated_activity_days', ['service', 'day']) }}
+
+{#- Which looks at this as the last build left it. -#}
+{%- do ref('int_restated_session_days') -%}
 
 with lcp as (
 

@@ -1,4 +1,4 @@
-{{ touched_rows('int_restated_session_days', ['service', 'day']) }}
+{{ touched_rows('int_restated_activity_days', ['service', 'day']) }}
 
 with reports as (
 

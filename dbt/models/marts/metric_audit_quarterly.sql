@@ -1,16 +1,18 @@
+{%- set perceptions = [
+    ('perceived_speed', 'delivery_speed'),
+    ('perceived_reliability', 'reliability')
+] -%}
 {#- Where there are none, they are none; of the others, unknown. #}
 {%- set counts = ['delivery.deployments', 'delivery.incidents', 'pull_requests.pull_requests', 'defects.defects'] -%}
-{#- What may only be told of groups of at least so many. #}
-{%- set smallest = var('ov_min_group_size') -%}
 {%- set figures = [
     'delivery.failed_deployments', 'delivery.lines_per_deployment',
     'pull_requests.lines_per_pull_request', 'pull_requests.total_lines', 'records.logged_incidents',
     'records.late_records', 'errors.error_sessions', 'errors.sessions', 'errors.failed_requests', 'errors.requests',
     'budgets.burning_days', 'budgets.slo_days', 'reviews.reviews', 'reviews.silent_reviews',
-    'retrospectives.people_invited', 'retrospectives.people_present', 'pages.out_of_hours_interruptions'
+    'retrospectives.people_invited', 'retrospectives.people_present'
 ] -%}
 {%- set sources = [
-    'delivery', 'pull_requests', 'records', 'defects', 'errors', 'budgets', 'reviews', 'retrospectives', 'pages', 'work'
+    'delivery', 'pull_requests', 'records', 'defects', 'errors', 'budgets', 'reviews', 'retrospectives', 'work'
 ] -%}
 
 with quarters as (
@@ -163,7 +165,7 @@ reviews as (
         count(*) filter (where is_silent) as silent_reviews
     from team_reviews
     group by quarter, team
-    having count(distinct worker) >= {{ smallest }}
+    having count(distinct worker) >= {{ var('ov_min_group_size') }}
 
 ),
 
@@ -176,18 +178,7 @@ retrospectives as (
         sum(people_present) as people_present
     from {{ source('raw', 'retrospectives') }}
     group by all
-    having min(people_invited) >= {{ smallest }}
-
-),
-
-pages as (
-
-    select
-        {{ period_start('quarter', 'paged_on') }} as quarter,
-        team,
-        count(*) filter (where is_interruption and hours_class <> 'business') as out_of_hours_interruptions
-    from {{ ref('int_oncall_pages') }}
-    group by all
+    having max(people_invited) >= {{ var('ov_min_group_size') }}
 
 ),
 
@@ -231,7 +222,7 @@ work as (
         sum(items) * sum(items) / sum(items * items) / count(*) as evenness
     from workers
     group by quarter, team
-    having count(*) >= {{ smallest }}
+    having count(*) >= {{ var('ov_min_group_size') }}
 
 ),
 
@@ -337,7 +328,7 @@ moved_answers as (
     -- Of fewer answers, who knows two people's could tell others from the movement.
     where
         least(answers.months, earlier.months) = 3
-        and least(answers.people_who_answer, earlier.people_who_answer) >= {{ smallest }}
+        and least(answers.people_who_answer, earlier.people_who_answer) >= {{ var('ov_min_group_size') }}
 
 ),
 
@@ -358,30 +349,31 @@ kpi_verdicts as (
 
 perceptions as (
 
-    {% for perception in audit_perceptions() -%}
+    {% for question, layer in perceptions -%}
     select
-        compared.quarter,
-        compared.team,
-        '{{ perception.question }}' as check_name,
-        case when moved.movement is null then 'not_judged' else {{ finding(
-            "moved.movement <> 'stayed' and " ~ perception.is_known
-            ~ " and not case moved.movement when 'rose' then " ~ perception.has_improved ~ ' else '
-            ~ perception.has_worsened ~ ' end'
-        ) }} end as finding,
-        'Answers to {{ perception.question }} moved, and {{ perception.data }} did not move with them.' as claim,
-        'answers ' || coalesce(moved.movement, 'unknown') || '; ' || {{ perception.evidence }} as evidence,
-        {{ perception.query }} as evidence_query
-    from compared
+        team_quarters.quarter,
+        team_quarters.team,
+        '{{ question }}' as check_name,
+        {{ finding(
+            "moved.movement <> 'stayed' and nullif(measured.judged_kpis, 0) > 0"
+            ~ " and case moved.movement when 'rose' then measured.improving_kpis else measured.worsening_kpis end = 0"
+        ) }} as finding,
+        'Answers to {{ question }} moved, and no KPI of {{ layer }} moved with them.' as claim,
+        'answers ' || coalesce(moved.movement, 'unknown') || '; ' || coalesce(measured.verdicts, 'no KPI') as evidence,
+        'select * from marts.scorecard_quarterly where team = ''' || replace(team_quarters.team, '''', '''''')
+        || ''' and layer = ''{{ layer }}'' and quarter = date ''' || cast(team_quarters.quarter as varchar) || ''''
+            as evidence_query
+    from team_quarters
     left join moved_answers as moved
         on
-            compared.quarter = moved.quarter
-            and compared.team = moved.team
-            and moved.question = '{{ perception.question }}'
+            team_quarters.quarter = moved.quarter
+            and team_quarters.team = moved.team
+            and moved.question = '{{ question }}'
     left join kpi_verdicts as measured
         on
-            compared.quarter = measured.quarter
-            and compared.team = measured.team
-            and measured.layer = '{{ perception.layer }}'
+            team_quarters.quarter = measured.quarter
+            and team_quarters.team = measured.team
+            and measured.layer = '{{ layer }}'
     {% if not loop.last -%}
     union all
     {% endif -%}
@@ -394,7 +386,9 @@ all_answers as (
     select
         quarter,
         sum(answers) as answers,
-        sum(positive_answers) as positive_answers
+        sum(positive_answers) as positive_answers,
+        lag(sum(answers)) over (order by quarter) as answers_before,
+        lag(sum(positive_answers)) over (order by quarter) as positive_answers_before
     from answers
     group by quarter
 
@@ -406,10 +400,11 @@ uniform_answers as (
         quarters.quarter,
         'uniform_answers' as check_name,
         case
-            when totals.answers >= 400 and earlier.answers >= 400
+            when totals.answers >= 400 and totals.answers_before >= 400
                 then {{ finding(
                     '10 * totals.positive_answers >= 9 * totals.answers and ' ~ has_risen(share_shift(
-                        'totals.positive_answers', 'totals.answers', 'earlier.positive_answers', 'earlier.answers'
+                        'totals.positive_answers', 'totals.answers',
+                        'totals.positive_answers_before', 'totals.answers_before'
                     ))
                 ) }}
             else 'not_judged'
@@ -419,7 +414,6 @@ uniform_answers as (
         cast(null as varchar) as evidence_query
     from quarters
     left join all_answers as totals on quarters.quarter = totals.quarter
-    left join all_answers as earlier on quarters.quarter = {{ period_end('quarter', 'earlier.quarter') }}
 
 ),
 
@@ -471,11 +465,14 @@ uses as (
         kpis.valid_from,
         count(log.decision) as decisions_of_two_quarters,
         count(log.decision) filter (where log.decided_on >= kpis.quarter) as decisions_of_quarter,
-        count(log.decision) filter (where log.decided_on >= kpis.quarter and not log.is_in_map) as decisions_outside_map
+        count(log.decision) filter (
+            where log.decided_on >= kpis.quarter
+            and ' ' || kpis.decisions || ' ' not like '% ' || log.decision_kind || ' %'
+        ) as decisions_outside_map
     from kpis_of_quarters as kpis
-    left join {{ ref('fct_decisions') }} as log
+    left join {{ source('reference', 'decision_log') }} as log
         on
-            kpis.kpi = log.kpi
+            kpis.kpi = log.metric
             and log.decided_on >= kpis.quarter - interval 3 month
             and log.decided_on < {{ period_end('quarter', 'kpis.quarter') }}
     group by all
@@ -497,7 +494,7 @@ used_kpis as (
         'decisions in the quarter ' || cast(decisions_of_quarter as varchar)
         || '; in two quarters ' || cast(decisions_of_two_quarters as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
+        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -508,7 +505,7 @@ used_kpis as (
         'The KPI has informed a decision that it may not inform.' as claim,
         'decisions outside the map ' || cast(decisions_outside_map as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
+        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -518,63 +515,9 @@ used_kpis as (
         case when count(*) > {{ most_kpis() }} then 'found' else 'not_found' end as finding,
         'The scorecard has more than {{ most_kpis() }} KPIs, more than anybody acts on.' as claim,
         'KPIs ' || cast(count(*) as varchar) as evidence,
-        'select * from marts.decision_map' as evidence_query
+        'select * from reference.kpis' as evidence_query
     from kpis_of_quarters
     group by quarter
-
-),
-
--- What is told of what people do or say is told once: where it has been published, as it was then.
-published_checks as (
-
-    select
-        quarter,
-        team,
-        audit_kind,
-        check_name,
-        finding,
-        claim,
-        evidence,
-        evidence_query
-    from {{ source('restricted', 'audit_releases') }}
-
-),
-
-team_checks as (
-
-    {% for part, team, kind in [
-        ('checked_teams', 'team', 'audit_kind'),
-        ('perceptions', 'team', "'perception'"),
-        ('uniform_answers', "'all'", "'safety'")
-    ] -%}
-    select
-        quarter,
-        {{ team }} as team,
-        {{ kind }} as audit_kind,
-        check_name,
-        finding,
-        claim,
-        evidence,
-        evidence_query
-    from {{ part }}
-    {% if not loop.last -%}
-    union all
-    {% endif -%}
-    {% endfor %}
-),
-
-checks as (
-
-    select * from published_checks
-    union all
-    select team_checks.*
-    from team_checks
-    left join published_checks
-        on
-            team_checks.quarter = published_checks.quarter
-            and team_checks.team = published_checks.team
-            and team_checks.check_name = published_checks.check_name
-    where published_checks.quarter is null
 
 ),
 
@@ -642,7 +585,11 @@ answered as (
         coalesce(given.answered_by_role || ': ' || given.why, 'Nobody has answered.')
         || case
             when asked.check_name = 'reviews_more_actionable'
-                then ' Data: ' || coalesce(silence.evidence, 'unknown') || '.'
+                then ' Data: ' || {{ before_and_now(
+                    'share of silent approvals',
+                    ratio('compared.silent_reviews', 'compared.reviews'),
+                    ratio('compared.silent_reviews_before', 'compared.reviews_before')
+                ) }} || '.'
             when asked.check_name = 'metrics_predictive'
                 then
                     ' Data: of ' || cast(coalesce(predictions.predictions, 0) as varchar)
@@ -657,14 +604,15 @@ answered as (
             asked.quarter = given.quarter
             and asked.check_name = given.question
             and asked.team = coalesce(given.team, 'all')
-    left join checks as silence
-        on asked.quarter = silence.quarter and asked.team = silence.team and silence.check_name = 'silent_reviews'
+    left join compared on asked.quarter = compared.quarter and asked.team = compared.team
     left join predictions on asked.quarter = predictions.quarter and asked.team = predictions.team
 
 )
 
 {% for part, team, kind, kpi in [
-    ('checks', 'team', 'audit_kind', "'all'"),
+    ('checked_teams', 'team', 'audit_kind', "'all'"),
+    ('perceptions', 'team', "'perception'", "'all'"),
+    ('uniform_answers', "'all'", "'safety'", "'all'"),
     ('over_reported', 'team', "'gaming'", 'kpi'),
     ('used_kpis', "'all'", "'use'", 'kpi'),
     ('answered', 'team', 'audit_kind', "'all'")

@@ -1,3 +1,3 @@
-{{ touched_rows('int_restated_session_days', ['service', 'day']) }}
+{{ touched_rows('int_restated_vital_days', ['service', 'day']) }}
 
-{{ web_vitals('day', ['route', 'release', 'device_class'], 'int_restated_session_days', 'day') }}
+{{ web_vitals('day', ['route', 'release', 'device_class'], 'day') }}

@@ -1,3 +1,3 @@
 {{ touched_rows('int_restated_months', ['service', 'month']) }}
 
-{{ web_vitals('month', ['route', 'release', 'device_class'], 'int_restated_months', 'month') }}
+{{ web_vitals('month', ['route', 'release', 'device_class'], 'month') }}
