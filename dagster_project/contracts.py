@@ -705,6 +705,12 @@ ASSESSMENTS = Table(
             allowed=("self", "peer", "manager", "calibration_panel"),
         ),
         Column("assessor_group", "text", "The group that calibrates together, such as a department; names nobody."),
+        Column(
+            "assessor_key",
+            "text",
+            "Who assessed, as a keyed hash; groups are compared only where at least five are known.",
+            person=True,
+        ),
         Column("evidence_links", "text", "URLs of the evidence, separated by spaces."),
         Column("has_narrative", "boolean", "A written narrative goes with the score; the text itself is not taken."),
         Column("assessed_at", "timestamp", "When.", required=True),
@@ -1450,6 +1456,12 @@ OV_RELEASE_MEMBERS = Table(
     ),
 )
 
+COUNTS_OF_PEOPLE = (
+    Column("level_recorded_people", "integer", "Those whose current level is recorded."),
+    Column("clear_growth_people", "integer", "Those whose growth signal is clear."),
+    Column("promotion_ready_people", "integer", "Those whose evidence at the next level is broad enough."),
+)
+
 OV_ORGANISATION_RELEASES = Table(
     "ov_organisation_releases",
     "One closed quarter, and what the guard lets be published of the organisation.",
@@ -1458,19 +1470,60 @@ OV_ORGANISATION_RELEASES = Table(
     columns=(
         QUARTER,
         Column("people_band", "text", "People in teams on the last day.", allowed=("5-7", "8-11", "12+")),
-        Column("level_recorded_people", "integer", "Those whose current level is recorded."),
-        Column("clear_growth_people", "integer", "Those whose growth signal is clear."),
-        Column("promotion_ready_people", "integer", "Those whose evidence at the next level is broad enough."),
+        *COUNTS_OF_PEOPLE,
+        *(
+            Column(
+                f"possible_{count.name}", "text", f"What {count.name} may be, for all that the row tells; NULL: any."
+            )
+            for count in COUNTS_OF_PEOPLE
+        ),
         Column("evidence_entries", "integer", "Entries of evidence logs in the quarter."),
         Column("last_month_evidence_rate", "number", "Share of them from the last month of the quarter."),
-        Column("assessor_groups", "integer", "Groups that assessed at least five people."),
+        Column("sessions", "integer", "Calibration sessions."),
+        Column("claims_reviewed", "integer", "Claims that were looked at in them; NULL below 50."),
+        Column("claims_challenged", "integer", "Those that somebody doubted."),
+        Column("claims_changed", "integer", "Those that were changed."),
+        Column("evidenced_change_rate", "number", "Share of them for which the evidence was named."),
+        Column("assessor_groups", "integer", "Groups of at least five assessors that are compared."),
         Column(
             "calibration_drift",
             "text",
-            "Largest difference between the means of two such groups, in points.",
+            "Largest difference between two such groups, in points.",
             allowed=("under_half", "half_to_one", "over_one"),
         ),
         IS_FROZEN,
+    ),
+)
+
+OV_ORGANISATION_MEMBERS = Table(
+    "ov_organisation_members",
+    "One person whom a count of ov_organisation_releases is about.",
+    key=("quarter", "count_name", "person_key"),
+    schema="restricted",
+    columns=(
+        QUARTER,
+        Column(
+            "count_name", "text", "The count.", required=True, allowed=tuple(each.name for each in COUNTS_OF_PEOPLE)
+        ),
+        PERSON_KEY,
+        Column("is_counted", "boolean", "Whether it counted.", required=True),
+    ),
+)
+
+AUDIT_RELEASES = Table(
+    "audit_releases",
+    "One finding of the audit about what people do or say, as it was first published.",
+    key=("quarter", "team", "check_name"),
+    schema="restricted",
+    columns=(
+        QUARTER,
+        Column("team", "text", "The team; all: the organisation.", required=True),
+        Column("audit_kind", "text", "Kind of the check.", required=True),
+        Column("check_name", "text", "The check.", required=True),
+        Column("finding", "text", "What was found.", required=True, allowed=("found", "not_found")),
+        Column("claim", "text", "What is found if it is found."),
+        Column("evidence", "text", "The words that stand for the figures."),
+        Column("evidence_query", "text", "Query for the rows behind it."),
     ),
 )
 
@@ -1621,5 +1674,11 @@ REFERENCE_TABLES: tuple[Table, ...] = (
     *SLO_TABLES,
 )
 # What the guard (dagster_project/guard) has decided. The models of OV read these and nothing else of schema restricted.
-RELEASED_TABLES: tuple[Table, ...] = (OV_RELEASES, OV_RELEASE_MEMBERS, OV_ORGANISATION_RELEASES)
+RELEASED_TABLES: tuple[Table, ...] = (
+    OV_RELEASES,
+    OV_RELEASE_MEMBERS,
+    OV_ORGANISATION_RELEASES,
+    OV_ORGANISATION_MEMBERS,
+    AUDIT_RELEASES,
+)
 TABLES: dict[str, Table] = {table.name: table for table in (*RAW_TABLES, *REFERENCE_TABLES, *RELEASED_TABLES)}

@@ -16,6 +16,7 @@ from dagster import (
 
 from dagster_project.contracts import (
     ASSESSMENTS,
+    CALIBRATION_SESSIONS,
     EVIDENCE,
     GROWTH_REVIEWS,
     OV_QUARTERS,
@@ -39,7 +40,7 @@ from dagster_project.warehouse import transaction
 
 EXTRACTORS = {"git": git.extract, "landing": landing.extract, "demo": demo.extract}
 OWNER = "team:data-platform"
-GUARD_INPUTS = (TEAM_MEMBERS, ASSESSMENTS, EVIDENCE, GROWTH_REVIEWS, TEAMS, OV_QUARTERS)
+GUARD_INPUTS = (TEAM_MEMBERS, ASSESSMENTS, EVIDENCE, GROWTH_REVIEWS, CALIBRATION_SESSIONS, TEAMS, OV_QUARTERS)
 
 log = logging.getLogger(__name__)
 

@@ -1,26 +1,27 @@
 """Which scores a person can have, for somebody who knows what is published and the scores of two people.
 
-A statement says that the scores of some people add up to one of some sums. People who are in the same statements are
-alike, so that a few groups stand for all people, and the sum of a group may be any number from its size to five times
-its size. What is left is whether whole numbers exist that fit all statements: bounds are drawn together until nothing
-moves, and where they leave a choice both halves are tried, so that the answer is exact.
+A statement says that the scores of some people add up to one of some sums. Two who put together what they know may have
+had other scores each time, while those of all others have stayed: of the others each statement tells them the sums less
+their own, and statements about the same people what all of these have in common.
+
+Statements about two sets of people divide them into three groups: those in the first alone, in both, in the second
+alone. The sum of a group may be any number from its size to five times its size, so that it is exact to count with sets
+of sums. Sets are whole numbers with a bit a sum, and all of them at once are shifted, joined and intersected.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, product
 
-from dagster_project.guard.bands import HIGHEST_SCORE, LOWEST_SCORE, SCORES, Sums
+from dagster_project.guard.bands import MEAN_SCORE, Measure, Sums
 
-# Every other person keeps so many scores, whichever two put together what they know.
-FEWEST_FEASIBLE_SCORES = 3
-
-# Groups of a statement, by index, and the sums that it allows.
-Condition = tuple[tuple[int, ...], tuple[Sums, ...]]
+# Sums that statements about the same people allow, one each.
+Told = tuple[tuple[Sums, ...], ...]
+FIRST_ALONE, BOTH, SECOND_ALONE = range(3)
 
 
 @dataclass(frozen=True)
@@ -31,124 +32,109 @@ class Statement:
     sums: tuple[Sums, ...]
 
 
-class Knowledge:
-    """What follows from statements that all hold of the same scores."""
+def keeps_enough(statements: Iterable[Statement], measure: Measure = MEAN_SCORE) -> bool:
+    """Whether everybody keeps enough feasible scores, whichever two others put any scores of theirs together.
 
-    def __init__(self, statements: Iterable[Statement]) -> None:
-        # Of the same people several statements are one: what all of them allow.
-        merged: dict[frozenset[str], tuple[Sums, ...]] = {}
-        for statement in statements:
-            known = merged.get(statement.people)
-            merged[statement.people] = _common(known, statement.sums) if known is not None else statement.sums
-        together = list(merged)
-        signatures: dict[str, tuple[int, ...]] = {}
-        for index, people in enumerate(together):
-            for person in people:
-                signatures[person] = (*signatures.get(person, ()), index)
-        groups = sorted(set(signatures.values()))
-        self.group_of = {person: groups.index(signature) for person, signature in signatures.items()}
-        sizes = Counter(self.group_of.values())
-        self.sizes = tuple(sizes[group] for group in range(len(groups)))
-        self.conditions: tuple[Condition, ...] = tuple(
-            (tuple(group for group, signature in enumerate(groups) if index in signature), merged[people])
-            for index, people in enumerate(together)
-        )
-
-    def is_possible(self) -> bool:
-        """Whether any scores fit all statements."""
-        return _is_possible(self.sizes, self.conditions, ())
-
-    def feasible_scores(self, known: Mapping[str, int], person: str) -> set[int]:
-        """The scores that the person can have, given those of others; every score where no statement is about them."""
-        if person not in self.group_of:
-            return set(SCORES)
-        fixed = [(self.group_of[each], score) for each, score in known.items() if each in self.group_of]
-        group = self.group_of[person]
-        return {score for score in SCORES if _is_possible(self.sizes, self.conditions, (*fixed, (group, score)))}
-
-    def keeps_enough(self) -> bool:
-        """Whether every person keeps enough feasible scores, whichever two others put any scores together."""
-        return _keeps_enough(self.sizes, self.conditions)
-
-
-def _common(left: Sequence[Sums], right: Sequence[Sums]) -> tuple[Sums, ...]:
-    ranges = [(max(one[0], other[0]), min(one[1], other[1])) for one, other in product(left, right)]
-    return tuple(sorted((low, high) for low, high in ranges if low <= high))
+    Each statement was made at another time. Statements about more than two different sets of people are not counted,
+    and taken to tell too much.
+    """
+    told: dict[frozenset[str], set[tuple[Sums, ...]]] = {}
+    for statement in statements:
+        told.setdefault(statement.people, set()).add(statement.sums)
+    if len(told) > 2:
+        return False
+    # Always in the same order, so that what has been counted before is found.
+    (first, of_first), (second, of_second) = sorted(
+        [*((people, tuple(sorted(sums))) for people, sums in told.items()), *[(frozenset(), ())] * (2 - len(told))],
+        key=lambda each: (len(each[0]), each[1]),
+    )
+    sizes = (len(first - second), len(first & second), len(second - first))
+    return _keeps_enough(sizes, of_first, of_second, measure)
 
 
 @cache
-def _keeps_enough(sizes: tuple[int, ...], conditions: tuple[Condition, ...]) -> bool:
-    members = [(group, score) for group in range(len(sizes)) for score in SCORES]
-    return all(
-        _victims_keep_enough(sizes, conditions, pair)
-        for pair in combinations_with_replacement(members, 2)
-        if pair[0][0] != pair[1][0] or sizes[pair[0][0]] > 1
-    )
-
-
-def _victims_keep_enough(
-    sizes: tuple[int, ...], conditions: tuple[Condition, ...], pair: tuple[tuple[int, int], ...]
-) -> bool:
-    """A pair with scores that it cannot have learns nothing."""
-    taken = Counter(group for group, _ in pair)
-    for group, size in enumerate(sizes):
-        if size > taken[group]:
-            feasible = _feasible(sizes, conditions, (*pair, (group, 0)))
-            if 0 < feasible < FEWEST_FEASIBLE_SCORES:
+def _keeps_enough(sizes: tuple[int, int, int], of_first: Told, of_second: Told, measure: Measure) -> bool:
+    for pair in combinations_with_replacement((FIRST_ALONE, BOTH, SECOND_ALONE), 2):
+        taken = Counter(pair)
+        alone, both, other = (size - taken[group] for group, size in enumerate(sizes))
+        if min(alone, both, other) < 0:
+            continue
+        firsts = {
+            _left_for_both(sums, alone, measure)
+            for sums in _told_of_others(of_first, taken[FIRST_ALONE] + taken[BOTH], measure)
+        }
+        seconds = {
+            _left_for_both(sums, other, measure)
+            for sums in _told_of_others(of_second, taken[SECOND_ALONE] + taken[BOTH], measure)
+        }
+        common = _bits(both * measure.lowest, both * measure.highest)
+        victims = tuple(_bits(low, high) for low, high in _sums_with_a_victim(both, measure))
+        for (first, first_victims), (second, second_victims) in product(firsts, seconds):
+            told = first & second & common
+            # A pair with scores that it cannot have learns nothing.
+            if told and not (
+                _are_enough(first_victims, second & common, measure)
+                and _are_enough(second_victims, first & common, measure)
+                and _are_enough(victims, first & second, measure)
+            ):
                 return False
     return True
 
 
-def _feasible(sizes: tuple[int, ...], conditions: tuple[Condition, ...], fixed: tuple[tuple[int, int], ...]) -> int:
-    """How many scores the last person can have; counted no further than needed."""
-    *known, (group, _) = fixed
-    found = 0
-    # The ends are what gets lost first.
-    for score in (3, 1, 5, 2, 4):
-        found += _is_possible(sizes, conditions, (*known, (group, score)))
-        if found == FEWEST_FEASIBLE_SCORES:
-            break
-    return found
+def _are_enough(of_scores: tuple[int, ...], possible: int, measure: Measure) -> bool:
+    """Whether enough of a victim's scores fit; where nobody is a victim, yes."""
+    return not of_scores or sum(bool(each & possible) for each in of_scores) >= measure.fewest_feasible
 
 
-def _is_possible(sizes: tuple[int, ...], conditions: tuple[Condition, ...], fixed: Sequence[tuple[int, int]]) -> bool:
-    lows = [LOWEST_SCORE * size for size in sizes]
-    highs = [HIGHEST_SCORE * size for size in sizes]
-    for group, score in fixed:
-        lows[group] += score - LOWEST_SCORE
-        highs[group] += score - HIGHEST_SCORE
-    return _solve(lows, highs, conditions)
+@cache
+def _told_of_others(told: Told, known: int, measure: Measure) -> tuple[int, ...]:
+    """What statements about the same people can tell somebody who knows so many of them, of the sum of the others.
+
+    Of those sets that hold a sum only the least are kept, since whoever knows more leaves others less.
+    """
+    own = range(known * measure.lowest, known * measure.highest + 1)
+    found = {-1}
+    for sums in told:
+        allowed = sum(_bits(low, high) for low, high in sums)
+        found = {each & (allowed >> score) for each in found for score in own} - {0}
+    least: list[int] = []
+    for each in sorted(found, key=int.bit_count):
+        covered = 0
+        for smaller in least:
+            if smaller & each == smaller:
+                covered |= smaller
+        if each & ~covered:
+            least.append(each)
+    return tuple(least)
 
 
-def _solve(lows: list[int], highs: list[int], conditions: tuple[Condition, ...]) -> bool:
-    """Whether there are sums within these bounds that fit all conditions."""
-    moved = True
-    while moved:
-        moved = False
-        for groups, sums in conditions:
-            low, high = sum(lows[group] for group in groups), sum(highs[group] for group in groups)
-            reachable = [range_ for range_ in sums if range_[0] <= high and range_[1] >= low]
-            if not reachable:
-                return False
-            least, most = reachable[0][0], reachable[-1][1]
-            for group in groups:
-                lowest = max(lows[group], least - (high - highs[group]))
-                highest = min(highs[group], most - (low - lows[group]))
-                if lowest > highest:
-                    return False
-                if (lowest, highest) != (lows[group], highs[group]):
-                    low, high = low + lowest - lows[group], high + highest - highs[group]
-                    lows[group], highs[group] = lowest, highest
-                    moved = True
-    for groups, sums in conditions:
-        low, high = sum(lows[group] for group in groups), sum(highs[group] for group in groups)
-        if not any(least <= low and high <= most for least, most in sums):
-            widest = max(groups, key=lambda group: highs[group] - lows[group])
-            return any(_solve(*half, conditions) for half in _halves(lows, highs, widest))
-    return True
+def _left_for_both(sums: int, alone: int, measure: Measure) -> tuple[int, tuple[int, ...]]:
+    """Which sums of those in both statements fit one of these, together with so many who are in one alone; and the same
+    for every score that one of the latter can have."""
+    every = _less(sums, alone * measure.lowest, alone * measure.highest)
+    return every, tuple(_less(sums, low, high) for low, high in _sums_with_a_victim(alone, measure))
 
 
-def _halves(lows: list[int], highs: list[int], group: int) -> Iterator[tuple[list[int], list[int]]]:
-    middle = (lows[group] + highs[group]) // 2
-    yield list(lows), [*highs[:group], middle, *highs[group + 1 :]]
-    yield [*lows[:group], middle + 1, *lows[group + 1 :]], list(highs)
+def _sums_with_a_victim(size: int, measure: Measure) -> list[Sums]:
+    """The sums of a group in which one has each of the scores; none where the group has nobody."""
+    others = size - 1
+    return [
+        (others * measure.lowest + score, others * measure.highest + score)
+        for score in range(measure.lowest, measure.highest + 1)
+        if size
+    ]
+
+
+def _bits(low: int, high: int) -> int:
+    return (1 << high + 1) - (1 << low)
+
+
+def _less(sums: int, low: int, high: int) -> int:
+    """All sums less any number from low to high."""
+    sums >>= low
+    done = 0
+    while done < high - low:
+        step = min(done + 1, high - low - done)
+        sums |= sums >> step
+        done += step
+    return sums

@@ -10,34 +10,53 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from dagster_project.contracts import OV_ORGANISATION_RELEASES, OV_RELEASE_MEMBERS, OV_RELEASES
-from dagster_project.guard.bands import MEAN_BANDS, Sums, mean_band, people_band, recency_band, share_band, sums_of
-from dagster_project.guard.feasible import Knowledge, Statement
+from dagster_project.contracts import (
+    AUDIT_RELEASES,
+    OV_DIMENSIONS,
+    OV_ORGANISATION_MEMBERS,
+    OV_ORGANISATION_RELEASES,
+    OV_RELEASE_MEMBERS,
+    OV_RELEASES,
+)
+from dagster_project.guard.bands import (
+    COUNT,
+    MEAN_SCORE,
+    Measure,
+    Sums,
+    mean_band,
+    people_band,
+    recency_band,
+    share_band,
+)
+from dagster_project.guard.feasible import Statement, keeps_enough
 
 # A cell follows an earlier one of some of the same people only if so many joined, and so many left.
 FEWEST_CHANGED_PEOPLE = 3
-# Nobody is taken to know that no score has changed for longer than a year; and so long cells of different people that
-# are connected stay two, since more of them would tell more together.
+# Nobody is taken to know that no score has changed for longer than a year.
 REMEMBERED_DAYS = 366
-MOST_CONNECTED_GROUPS = 2
-# A count of so few people, or of all but so few, would tell of one.
-FEWEST_COUNTED = 3
+# Findings of the audit about what people do or say; what was reported is the work of the whole system.
+IS_TOLD_OF_PEOPLE = (
+    "audit_kind in ('safety', 'perception') and check_name <> 'reporting_drops' and finding in ('found', 'not_found')"
+)
+FEWEST_CLAIMS = 50
+# A group of assessors is compared if so many rows are about people whom it alone assessed: a team in all dimensions.
+FEWEST_ROWS_OF_GROUP = len(OV_DIMENSIONS)
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One team, dimension and quarter: the people whose scores make it up, and which bands its row leaves possible.
+    """One team and quarter: the people whose scores, or other numbers, make it up, and what its row leaves possible.
 
-    bands: None where the row tells nothing of their scores.
+    bands: None where the row tells nothing of them.
     """
 
     quarter: date
@@ -45,10 +64,17 @@ class Cell:
     people: frozenset[str]
     bands: tuple[float, ...] | None
     is_published: bool = False
+    measure: Measure = MEAN_SCORE
 
     @property
     def statement(self) -> Statement:
-        return statement(self.people, self.bands)
+        """That the mean (or count) of these people lies in one of these bands."""
+        ranges: list[Sums] = []
+        for sums in (self.measure.sums_of(band, len(self.people)) for band in sorted(self.bands)):
+            if ranges and ranges[-1][1] + 1 == sums[0]:
+                sums = (ranges.pop()[0], sums[1])
+            ranges.append(sums)
+        return Statement(self.people, tuple(ranges))
 
 
 @dataclass(frozen=True)
@@ -57,29 +83,15 @@ class Verdict:
 
     is_published: bool
     bands: tuple[float, ...] | None
-    members_may_follow: bool = True
-
-
-def statement(people: frozenset[str], bands: Iterable[float]) -> Statement:
-    """That the mean of these people lies in one of these bands."""
-    ranges: list[Sums] = []
-    for sums in filter(None, (sums_of(band, len(people)) for band in sorted(bands))):
-        if ranges and ranges[-1][1] + 1 == sums[0]:
-            sums = (ranges.pop()[0], sums[1])
-        ranges.append(sums)
-    return Statement(people, tuple(ranges))
 
 
 def judge(cell: Cell, band: float, earlier: Sequence[Cell]) -> Verdict:
     """Whether a cell whose mean lies in this band is published, after all cells of its dimension that were decided."""
-    remembered = [each for each in earlier if _distance(cell, each) <= REMEMBERED_DAYS]
-    groups = {cell.people, *(each.people for each in _connected(cell.people, remembered))}
-    if not may_follow(cell.people, earlier) or len(groups) > MOST_CONNECTED_GROUPS:
-        return Verdict(False, None, members_may_follow=False)
-    publishable = publishable_bands(cell, remembered)
+    publishable = publishable_bands(cell, earlier)
     if band in publishable:
         return Verdict(True, (band,))
-    return Verdict(False, tuple(each for each in MEAN_BANDS if each not in publishable))
+    withheld = tuple(each for each in cell.measure.bands_of(len(cell.people)) if each not in publishable)
+    return Verdict(False, withheld if publishable else None)
 
 
 def may_follow(people: frozenset[str], earlier: Iterable[Cell]) -> bool:
@@ -99,32 +111,47 @@ def publishable_bands(cell: Cell, earlier: Sequence[Cell]) -> frozenset[float]:
     Each of them leaves every person enough, and so do all others together, which is what a cell tells that is not
     published. Where those others alone would tell too much, the outermost bands join them.
     """
-    possible = [band for band in MEAN_BANDS if sums_of(band, len(cell.people))]
-    publishable = [band for band in possible if _leaves_enough(cell, [band], earlier)]
+    people = len(cell.people)
+    possible = cell.measure.bands_of(people)
+    publishable = [
+        band for band in possible if cell.measure.is_shown(band, people) and _may_be_told(cell, [band], earlier)
+    ]
+    middle = (possible[0] + possible[-1]) / 2
     while publishable:
         others = [band for band in possible if band not in publishable]
-        if not others or _leaves_enough(cell, others, earlier):
+        if not others or _may_be_told(cell, others, earlier):
             break
-        publishable.remove(max(publishable, key=lambda band: (abs(band - 2.75), -band)))
+        publishable.remove(max(publishable, key=lambda band: (abs(band - middle), -band)))
     return frozenset(publishable)
 
 
-def _leaves_enough(cell: Cell, bands: Sequence[float], earlier: Sequence[Cell]) -> bool:
-    """Whether every person keeps enough feasible scores for any two others, if the mean lies in one of these bands.
+def _may_be_told(cell: Cell, bands: Sequence[float], earlier: Sequence[Cell]) -> bool:
+    """Whether every person keeps enough if the mean lies in one of these bands; also where later quarters are decided
+    already, which then say more."""
+    told = replace(cell, bands=tuple(bands))
+    cells = [*earlier, told]
+    later = [each for each in _connected(cell.people, _remembered(cell, earlier)) if each.quarter > cell.quarter]
+    return all(leaves_enough(each, cells) for each in (told, *later))
 
-    They may know that no score has changed since the earliest quarter for which that is possible at all.
+
+def leaves_enough(cell: Cell, cells: Iterable[Cell]) -> bool:
+    """Whether every person keeps enough feasible scores for any two others who know this cell and those before it.
+
+    These two may have had other scores in each quarter, and may know that nobody else's score has changed since any
+    quarter of the year before.
     """
-    own = statement(cell.people, bands)
-    for distance in sorted({_distance(cell, each) for each in earlier}, reverse=True):
-        near = [each for each in earlier if _distance(cell, each) <= distance]
-        knowledge = Knowledge([*(each.statement for each in _connected(cell.people, near)), own])
-        if knowledge.is_possible():
-            return knowledge.keeps_enough()
-    return Knowledge([own]).keeps_enough()
+    before = [each for each in cells if 0 <= (cell.quarter - each.quarter).days <= REMEMBERED_DAYS]
+    return all(
+        keeps_enough(
+            (each.statement for each in _connected(cell.people, (each for each in before if each.quarter >= since))),
+            cell.measure,
+        )
+        for since in {each.quarter for each in before}
+    )
 
 
-def _distance(cell: Cell, other: Cell) -> int:
-    return abs((cell.quarter - other.quarter).days)
+def _remembered(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
+    return [each for each in cells if abs((cell.quarter - each.quarter).days) <= REMEMBERED_DAYS]
 
 
 def _connected(people: frozenset[str], earlier: Iterable[Cell]) -> list[Cell]:
@@ -194,14 +221,18 @@ def team_releases(
     for team in sorted(parents):
         people, teams = frozenset(below[team][0]), below[team][1]
         row: dict[str, Any] = {"quarter": quarter.first_day, "dimension": dimension, "team": team}
-        last = max((each for each in earlier if each.team == team and each.is_published), key=_age, default=None)
+        published = [
+            each for each in earlier if each.team == team and each.is_published and each.quarter < quarter.first_day
+        ]
+        last = max(published, key=_age, default=None)
         if len(people) < smallest:
             has_cells = any(len(below[each][0]) >= smallest for each in parents if _is_below(each, team, parents))
             rows.append(row | {"status": "in_teams_below" if has_cells else "suppressed"})
             continue
         band = mean_band(sum(scores[person] for person in people), len(people))
         cell = Cell(quarter.first_day, team, people, None)
-        verdict = judge(cell, band, [*earlier, *cells])
+        known = [*earlier, *cells]
+        verdict = judge(cell, band, known) if may_follow(people, known) else Verdict(False, None)
         cells.append(Cell(quarter.first_day, team, people, verdict.bands, verdict.is_published))
         told = None if verdict.bands is None else " ".join(map(str, verdict.bands))
         row |= {"possible_bands": told}
@@ -211,7 +242,7 @@ def team_releases(
             row |= {"mean_high": band + 0.5, "people_band": people_band(len(people))}
             row |= {"assessed_share_band": share_band(len(people), len(covered))}
             row |= _beside(quarter, dimension, people, covered, smallest)
-        elif last and not verdict.members_may_follow:
+        elif last and verdict.bands is None:
             row |= {"status": "carried_forward", "value_quarter": last.quarter}
         else:
             row |= {"status": "suppressed"}
@@ -232,18 +263,13 @@ def _beside(
     quarter: Quarter, dimension: str, people: frozenset[str], covered: set[str], smallest: int
 ) -> dict[str, Any]:
     """What stands beside the mean of a published cell and says nothing of a score that counted."""
-    refused = sum(quarter.refused[dimension, person] for person in covered)
+    refused = [count for person in covered if (count := quarter.refused[dimension, person])]
     entries = [quarter.evidence[dimension, person] for person in people if (dimension, person) in quarter.evidence]
     all_, recent = sum(entry[0] for entry in entries), sum(entry[1] for entry in entries)
     return {
-        "refused_scores": refused if refused == 0 or refused >= FEWEST_COUNTED else None,
+        "refused_scores": sum(refused) if not refused or COUNT.is_shown(len(refused), len(covered)) else None,
         "recent_evidence_band": recency_band(recent, all_) if len(entries) >= smallest else None,
     }
-
-
-def guarded_count(hits: int, people: int) -> int | None:
-    """A count of people; None where it would tell of one of them."""
-    return hits if FEWEST_COUNTED <= hits <= people - FEWEST_COUNTED else None
 
 
 # The record, in schema restricted
@@ -255,12 +281,15 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
     The rows of published quarters are never touched again.
     """
     notes: list[str] = []
-    for table in (OV_RELEASE_MEMBERS, OV_RELEASES):
-        connection.execute(
-            f"delete from {table.qualified_name} "
-            "where quarter not in (select quarter from restricted.ov_releases where is_frozen)"
-        )
-    connection.execute(f"delete from {OV_ORGANISATION_RELEASES.qualified_name} where not is_frozen")
+    for members, releases in (
+        (OV_RELEASE_MEMBERS, OV_RELEASES),
+        (OV_ORGANISATION_MEMBERS, OV_ORGANISATION_RELEASES),
+    ):
+        for table in (members, releases):
+            connection.execute(
+                f"delete from {table.qualified_name} "
+                f"where quarter not in (select quarter from {releases.qualified_name} where is_frozen)"
+            )
     parents = dict(connection.sql("select team, parent from reference.teams").fetchall())
     closed = connection.sql(
         "select quarter, closed_at from reference.ov_quarters "
@@ -271,10 +300,12 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
     for first_day, closed_at in closed:
         quarter = _read(connection, first_day, closed_at, parents, notes)
         rows: list[dict[str, Any]] = []
+        shown: list[tuple[str, Cell]] = []
         for dimension in sorted(quarter.scores):
             earlier = recorded_cells(connection, dimension)
             released, cells = team_releases(quarter, dimension, parents, smallest, earlier)
             rows += _with_carried_values(connection, released)
+            shown += [(dimension, cell) for cell in cells if cell.is_published]
             _insert(
                 connection,
                 OV_RELEASE_MEMBERS,
@@ -286,7 +317,11 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
                 ],
             )
         _insert(connection, OV_RELEASES, [row | {"is_frozen": False} for row in rows])
-        _insert(connection, OV_ORGANISATION_RELEASES, [_organisation(connection, quarter, closed_at, smallest)])
+        row = {"quarter": first_day, "is_frozen": False}
+        if len(quarter.teams) >= smallest:
+            row |= _organisation(connection, quarter, smallest)
+            row |= _calibration(connection, first_day, closed_at, shown, smallest)
+        _insert(connection, OV_ORGANISATION_RELEASES, [row])
     waiting = connection.sql(
         "select distinct quarter from restricted.assessments "
         "where quarter not in (select quarter from reference.ov_quarters) order by quarter"
@@ -299,9 +334,19 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
 
 
 def freeze_published(connection: duckdb.DuckDBPyConnection) -> None:
-    """From now on every decided quarter is published, and never decided again."""
+    """From now on every decided quarter, and what the audit tells of people, is published and never decided again."""
     for table in (OV_RELEASES, OV_ORGANISATION_RELEASES):
         connection.execute(f"update {table.qualified_name} set is_frozen = true where not is_frozen")
+    columns = ", ".join(column.name for column in AUDIT_RELEASES.columns)
+    audit = "select 1 from duckdb_tables() where schema_name = 'marts' and table_name = 'metric_audit_quarterly'"
+    if connection.execute(audit).fetchone():
+        connection.execute(f"""
+            insert into {AUDIT_RELEASES.qualified_name} ({columns})
+            select {columns} from marts.metric_audit_quarterly
+            where {IS_TOLD_OF_PEOPLE}
+                and (quarter, team, check_name) not in
+                    (select (quarter, team, check_name) from {AUDIT_RELEASES.qualified_name})
+        """)
 
 
 def recorded_cells(connection: duckdb.DuckDBPyConnection, dimension: str) -> list[Cell]:
@@ -422,79 +467,167 @@ def _read(
     return quarter
 
 
-READINESS = """
+# Each count, and whom it is about: who has it, of those who could.
+COUNTS = {
+    "level_recorded_people": """
+        select person_key, person_key in (select person_key from reviews) as is_counted
+        from members
+    """,
+    # Who has no review is known; the others are not to be found by counting them.
+    "clear_growth_people": """
+        select person_key, growth_signal is not distinct from 'clear' as is_counted
+        from reviews semi join members using (person_key)
+    """,
+    "promotion_ready_people": """
+        select person_key, person_key in (
+            select person_key
+            from restricted.evidence
+            where
+                is_next_level
+                and occurred_at < $first_day + interval 3 month
+                and occurred_at >= $first_day - interval 9 month
+            group by person_key
+            having
+                count(distinct date_trunc('quarter', occurred_at)) >= 2
+                and count(distinct project) >= 2
+                and count(distinct stakeholder) >= 2
+        ) as is_counted
+        from members
+    """,
+}
+COUNTED = """
     with members as (select unnest($people) as person_key),
 
     reviews as (
         select person_key, growth_signal
-        from restricted.growth_reviews semi join members using (person_key)
+        from restricted.growth_reviews
         where quarter = $first_day
         qualify row_number() over (partition by person_key order by reviewed_at desc, source) = 1
-    ),
-
-    next_level as (
-        select person_key
-        from restricted.evidence semi join members using (person_key)
-        where
-            is_next_level
-            and occurred_at < $first_day + interval 3 month
-            and occurred_at >= $first_day - interval 9 month
-        group by person_key
-        having
-            count(distinct date_trunc('quarter', occurred_at)) >= 2
-            and count(distinct project) >= 2
-            and count(distinct stakeholder) >= 2
-    ),
-
-    entries as (
-        select person_key, occurred_at
-        from restricted.evidence semi join members using (person_key)
-        where occurred_at >= $first_day and occurred_at < $first_day + interval 3 month
     )
-
-    select
-        (select count(*) from reviews),
-        (select count(*) from reviews where growth_signal = 'clear'),
-        (select count(*) from next_level),
-        (select count(distinct person_key) from entries),
-        (select count(*) from entries),
-        (select count(*) from entries where occurred_at >= $first_day + interval 2 month)
 """
-# Over all dimensions together: a difference of one dimension would be one more statement about its cells.
+LOGS = """
+    select
+        count(distinct person_key) as writers,
+        count(*) as entries,
+        count(*) filter (where occurred_at >= $first_day + interval 2 month) as recent
+    from restricted.evidence
+    where
+        list_contains($people, person_key)
+        and occurred_at >= $first_day
+        and occurred_at < $first_day + interval 3 month
+"""
+
+
+def _organisation(connection: duckdb.DuckDBPyConnection, quarter: Quarter, smallest: int) -> dict[str, Any]:
+    """What ov_organisation_releases has of the people of a quarter: everybody in a team on its last day.
+
+    Records whom each count is about.
+    """
+    values = {"first_day": quarter.first_day, "people": sorted(quarter.teams)}
+    writers, entries, recent = connection.execute(LOGS, values).fetchone()
+    row: dict[str, Any] = {
+        "people_band": people_band(len(quarter.teams)),
+        "evidence_entries": entries if writers >= smallest else None,
+        "last_month_evidence_rate": recent / entries if writers >= smallest else None,
+    }
+    for name, counted in COUNTS.items():
+        people = dict(connection.execute(COUNTED + counted, values).fetchall())
+        if len(people) < smallest:
+            continue
+        count = sum(people.values())
+        verdict = judge(
+            Cell(quarter.first_day, "all", frozenset(people), None, measure=COUNT),
+            count,
+            recorded_counts(connection, name),
+        )
+        told = None if verdict.bands is None else " ".join(map(str, verdict.bands))
+        row |= {name: count if verdict.is_published else None, f"possible_{name}": told}
+        members = [
+            {"quarter": quarter.first_day, "count_name": name, "person_key": person, "is_counted": is_counted}
+            for person, is_counted in sorted(people.items())
+        ]
+        _insert(connection, OV_ORGANISATION_MEMBERS, members)
+    return row
+
+
+def recorded_counts(connection: duckdb.DuckDBPyConnection, name: str) -> list[Cell]:
+    """Every count of that name that was ever decided, and what its row tells."""
+    rows = connection.execute(
+        f"""
+        select quarter, list(person_key), any_value(possible_{name}), any_value({name}) is not null
+        from restricted.ov_organisation_members join restricted.ov_organisation_releases using (quarter)
+        where count_name = ?
+        group by quarter
+        order by quarter
+        """,
+        [name],
+    ).fetchall()
+    return [
+        Cell(quarter, "all", frozenset(people), told and tuple(map(int, told.split())), is_published, COUNT)
+        for quarter, people, told, is_published in rows
+    ]
+
+
+SESSIONS = """
+    select
+        count(*) as sessions,
+        cast(sum(claims_reviewed) as bigint) as claims_reviewed,
+        cast(sum(claims_challenged) as bigint) as claims_challenged,
+        cast(sum(claims_changed) as bigint) as claims_changed,
+        cast(sum(coalesce(changes_with_evidence, 0)) as bigint) as changes_with_evidence
+    from raw.calibration_sessions
+    where quarter = $first_day
+"""
+# Who calibrates with whom: the group whose managers assessed a person in a dimension.
 GROUPS = """
-    select assessor_group, avg(score)
+    select dimension, person_key, assessor_group
     from restricted.assessments
     where
         quarter = $first_day
         and assessed_at <= $closed_at
         and assessor_role = 'manager'
-        and assessor_group is not null
-        and list_contains($people, person_key)
-    group by assessor_group
-    having count(distinct person_key) >= $smallest
+        and assessor_group in (
+            select assessor_group
+            from restricted.assessments
+            where quarter = $first_day and assessed_at <= $closed_at and assessor_role = 'manager'
+            group by assessor_group
+            having count(distinct assessor_key) >= $smallest
+        )
 """
 
 
-def _organisation(
-    connection: duckdb.DuckDBPyConnection, quarter: Quarter, closed_at: Any, smallest: int
+def _calibration(
+    connection: duckdb.DuckDBPyConnection,
+    first_day: date,
+    closed_at: Any,
+    shown: Sequence[tuple[str, Cell]],
+    smallest: int,
 ) -> dict[str, Any]:
-    """The row of ov_organisation_releases of a quarter; the organisation is everybody in a team on its last day."""
-    people = sorted(quarter.teams)
-    row: dict[str, Any] = {"quarter": quarter.first_day, "is_frozen": False}
-    if len(people) < smallest:
-        return row
-    values = {"first_day": quarter.first_day, "people": people}
-    levels, growing, ready, writers, entries, recent = connection.execute(READINESS, values).fetchone()
-    groups = connection.execute(GROUPS, values | {"closed_at": closed_at, "smallest": smallest}).fetchall()
-    means = [mean for _, mean in groups]
+    """What ov_organisation_releases has of the assessors of a quarter.
+
+    shown: the cells that are published, each with its dimension. The drift is computed from their bands alone, so that
+    it tells of no score what they do not.
+    """
+    values = {"first_day": first_day, "closed_at": closed_at, "smallest": smallest}
+    sessions, reviewed, challenged, changed, evidenced = connection.execute(
+        SESSIONS, {"first_day": first_day}
+    ).fetchone()
+    row: dict[str, Any] = {"sessions": sessions}
+    # A change among few claims may be one person's.
+    if (reviewed or 0) >= FEWEST_CLAIMS:
+        row |= {"claims_reviewed": reviewed, "claims_challenged": challenged, "claims_changed": changed}
+        row |= {"evidenced_change_rate": evidenced / changed if changed else None}
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for dimension, person, group in connection.execute(GROUPS, values).fetchall():
+        groups[dimension, person].add(group)
+    bands: dict[str, list[float]] = defaultdict(list)
+    for dimension, cell in shown:
+        of_cell = [groups[dimension, person] for person in cell.people]
+        if len(set().union(*of_cell)) == 1 and all(of_cell):
+            bands[next(iter(of_cell[0]))] += cell.bands
+    means = [sum(each) / len(each) for each in bands.values() if len(each) >= FEWEST_ROWS_OF_GROUP]
     drift = max(means) - min(means) if len(means) > 1 else None
     return row | {
-        "people_band": people_band(len(people)),
-        "level_recorded_people": guarded_count(levels, len(people)),
-        "clear_growth_people": guarded_count(growing, len(people)),
-        "promotion_ready_people": guarded_count(ready, len(people)),
-        "evidence_entries": entries if writers >= smallest else None,
-        "last_month_evidence_rate": recent / entries if writers >= smallest else None,
         "assessor_groups": len(means),
         "calibration_drift": (
             None if drift is None else "under_half" if drift < 0.5 else "half_to_one" if drift <= 1 else "over_one"

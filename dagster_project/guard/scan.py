@@ -1,19 +1,18 @@
-"""The gate's look at every published table: no person in a name or a value, no order of people, nothing told of one."""
+"""The gate's look at every published table: no person in a name or a value, and no order of people or teams."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from dagster_project.contracts import RAW_TABLES
-from dagster_project.guard.feasible import FEWEST_FEASIBLE_SCORES, Knowledge
-from dagster_project.guard.release import statement
+from dagster_project.contracts import AUDIT_ANSWERS, CORRECTIONS, DECISION_LOG, REFERENCE_TABLES, TABLES
+from dagster_project.guard.recount import changes, recounts
 from dagster_project.load import EMAIL, NO_EMAIL
+from dagster_project.settings import DBT_DIR, MINIMUM_GROUP_SIZE
 
 PERSON = "person|people|author|committer|reviewer|responder|assignee|assessor|employee|engineer|member|user|respondent"
 # A name such as author, reviewer_key or person_id; counts and bands of people are none.
@@ -21,28 +20,34 @@ PERSON_COLUMN = re.compile(
     rf"(.*_)?({PERSON})s?(_(key|id|hash|name|login)s?)*|(.*_)?(login|e?mail|username|handle)s?(_.*)?"
     r"|(.*_)?(authored|created|opened|merged|closed|reviewed|approved|assigned)_by"
 )
-ORDER_COLUMN = re.compile(r"(.*_)?(rank|ranked|ranking|leaderboard|percentile_rank|quartile|decile)(_.*)?")
+# Teams are held against their own past, and people against nothing: no table has a place in an order of either.
+ORDER_COLUMN = re.compile(
+    r"(.*_)?(rank|ranked|ranking|leaderboard|league|standing|position|place|ordinal|row_number|n?tile|quartile|quintile"
+    r"|decile|percentile|top|bottom|best|worst)(_.*)?"
+)
+# These number causes of one degradation, and steps of one journey.
+ORDERS_OF_THINGS = {("degradation_contributions", "contribution_rank"), ("journey_daily", "position")}
 COMPOSITE_COLUMN = re.compile(r"(.*_)?(score|composite)")
 NAMELESS = ("BIGINT", "INTEGER", "DOUBLE", "BOOLEAN")
 
-TEAMS, ORGANISATION, CALIBRATION = "ov_team_quarterly", "readiness_quarterly", "calibration_quarterly"
-AUDIT = "metric_audit_quarterly"
-# What is told of reviews, of the spread of work and of survey answers is told of at least so many people; of answers,
-# given in each of three months.
-FEWEST_PEOPLE, MONTHS_OF_ANSWERS = 5, 3
-# What is published once and for good: a second version would be a difference.
-FROZEN = {
-    TEAMS: "quarter, team, dimension, status, value_quarter, mean_low, mean_high, people_band, assessed_share_band, "
-    "refused_scores, recent_evidence_band",
-    ORGANISATION: "quarter, people_band, level_recorded_people, clear_growth_people, promotion_ready_people",
-    CALIBRATION: "quarter, assessor_groups, calibration_drift, evidence_entries, last_month_evidence_rate",
-}
+# What stands between the words of a text; hashes and numbers, which are no names.
+BETWEEN_WORDS = r"[^\w.@+\x{80}-\x{10FFFF}-]+"
+NO_NAME = r"(^|[^\w.@+-])([0-9a-f]{7,}|[0-9]+)($|[^\w.@+-])"
+# In these people write sentences; all other reference data are the organisation's names for things.
+PROSE = (AUDIT_ANSWERS, CORRECTIONS, DECISION_LOG)
 
 
 def scan(
-    connection: duckdb.DuckDBPyConnection, schema: str, tables: Iterable[str], published_file: Path
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    tables: Iterable[str],
+    published_file: Path,
+    smallest: int = MINIMUM_GROUP_SIZE,
 ) -> dict[str, list[str]]:
-    """What forbids to publish each of the tables, one line each, without a value of it."""
+    """What forbids to publish each of the tables, one line each, without a value of it.
+
+    The connection has the macro `person_key`. smallest: what is told of people is told of at least so many.
+    """
     _know_people(connection)
     has_before = published_file.exists()
     if has_before:
@@ -51,52 +56,118 @@ def scan(
     found = {}
     for table in tables:
         name = f'{schema}."{table}"'
-        found[table] = [*_names(connection, name), *_values(connection, name)]
-        if table in FROZEN and has_before:
-            found[table] += _changes(connection, schema, table)
-        if table == TEAMS:
-            found[table] += _disclosures(connection, name)
-        if table == AUDIT:
-            found[table] += _small_groups(connection, schema, name)
+        found[table] = [*_names(connection, table, name), *_values(connection, name)]
+        if has_before:
+            found[table] += changes(connection, table, name)
+        found[table] += recounts(connection, schema, table, smallest)
     if has_before:
         connection.execute("detach before")
     return found
 
 
-def _names(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
-    columns = connection.sql(f"describe {table}").fetchall()
-    # Causes and pages may be ordered, if the name says so; teams and people not.
-    is_about_teams = "team" in [name for name, *_ in columns]
-    for column, kind, *_ in columns:
+def _names(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Iterator[str]:
+    for column, kind, *_ in connection.sql(f"describe {name}").fetchall():
         if PERSON_COLUMN.fullmatch(column) and not (column.endswith(("people", "users")) and kind in NAMELESS):
             yield f"column {column} names a person; no published table does, not even hashed: remove it"
-        if ORDER_COLUMN.fullmatch(column) and (
-            (is_about_teams and "_" not in column) or re.search(rf"team|{PERSON}", column)
-        ):
-            yield f"column {column} puts somebody in an order; nobody is ranked: remove it"
+        if ORDER_COLUMN.fullmatch(column) and (table, column) not in ORDERS_OF_THINGS:
+            yield f"column {column} puts somebody in an order; neither people nor teams are ranked: remove it"
         if COMPOSITE_COLUMN.fullmatch(column):
             yield f"column {column} is a composite score; there is none, of nobody: remove it"
 
 
 def _values(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
-    columns = connection.sql(f"describe {table}").fetchall()
     # A list or structure may hold a text.
-    texts = [name for name, kind, *_ in columns if kind in ("VARCHAR", "BLOB", "JSON") or kind[-1] in "])"]
-    for column in texts:
-        name = 'cast("' + column.replace('"', '""') + '" as varchar)'
-        mails, keys = connection.execute(f"""
-            select
-                count(*) filter (where
-                    (contains({name}, '@') or contains({name}, '%40'))
-                    and regexp_matches(regexp_replace({name}, '{NO_EMAIL}', '', 'g'), '{EMAIL}')),
-                count(*) filter (where
-                    length({name}) >= 64
-                    and list_has_any(regexp_extract_all({name}, '[0-9a-f]{{64}}'), getvariable('people')))
-            from {table}
-        """).fetchone()
-        for count, what in ((mails, "look like an e-mail address"), (keys, "hold the key of a person")):
-            if count:
-                yield f"column {column}: {count:,} values {what}; no published table names a person: remove them"
+    columns = [
+        name
+        for name, kind, *_ in connection.sql(f"describe {table}").fetchall()
+        if kind in ("VARCHAR", "BLOB", "JSON") or kind[-1] in "])"
+    ]
+    if not columns:
+        return
+    quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
+    texts = " union all ".join(
+        f"select {place} as place, cast({column} as varchar) as text from {table} where {column} is not null"
+        for place, column in enumerate(quoted)
+    )
+    found = connection.execute(f"""
+        with texts as ({texts})
+        select
+            place,
+            count(*) filter (where
+                (contains(text, '@') or contains(text, '%40'))
+                and regexp_matches(regexp_replace(text, '{NO_EMAIL}', '', 'g'), '{EMAIL}')) as mails,
+            count(*) filter (where
+                length(text) >= 64
+                and list_has_any(regexp_extract_all(text, '[0-9a-f]{{64}}'), getvariable('people'))) as keys
+        from texts
+        group by place
+    """).fetchall()
+    mails, keys = ({place: row[at] for place, *row in found} for at in range(2))
+    names = _names_of_people(connection, texts)
+    for place, column in enumerate(columns):
+        for counts, what, remedy in (
+            (mails, "look like an e-mail address", ""),
+            (keys, "hold the key of a person", ""),
+            (
+                names,
+                "hold the login or name of a person",
+                ", or let the reference data (services.csv, teams.csv, route_rules.csv) name the thing",
+            ),
+        ):
+            if count := counts.get(place):
+                yield (
+                    f"column {column}: {count:,} values {what}; no published table names a person: remove them{remedy}"
+                )
+
+
+def _names_of_people(connection: duckdb.DuckDBPyConnection, texts: str) -> dict[int, int]:
+    """Column, by its place → values in which a word, two neighbouring ones or all have the hash of a known person.
+
+    Nobody's name is on record, so that the words are hashed, each distinct one once.
+    """
+    found = connection.sql(f"""
+        with texts as ({texts}),
+        distinct_texts as (
+            select place, trim(regexp_replace(lower(text), '{NO_NAME}', ' ', 'g')) as text, count(*) as values
+            from texts
+            where len(getvariable('people')) > 0
+            group by all
+        ),
+        split as (
+            select *, regexp_split_to_array(text, '{BETWEEN_WORDS}') as words from distinct_texts where text <> ''
+        ),
+        candidates as (
+            select place, text, values, trim(unnest(list_distinct([text] || words || list_transform(
+                range(1, len(words)), lambda first: words[first] || ' ' || words[first + 1]
+            ))), '.-') as word
+            from split
+        ),
+        known as (
+            select word from (select distinct word from candidates)
+            where person_key(word) in (select unnest(getvariable('people')))
+        )
+        select word, place, text, values
+        from candidates join known using (word)
+    """).fetchall()
+    own = _own_words(connection) if found else set()
+    named = {(place, text): values for word, place, text, values in found if word not in own}
+    counts: dict[int, int] = defaultdict(int)
+    for (place, _), values in named.items():
+        counts[place] += values
+    return counts
+
+
+def _own_words(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Words that name things here, in reference data, contracts and models: a team may be called as somebody."""
+    texts = [value for table in TABLES.values() for column in table.columns for value in column.allowed]
+    for table in REFERENCE_TABLES:
+        names = [column.name for column in table.columns if column.type == "text"]
+        if table not in PROSE and names:
+            rows = connection.sql(f"select {', '.join(names)} from {table.qualified_name}").fetchall()
+            texts += [value for row in rows for value in row if value]
+    for file in (*(DBT_DIR / "models").rglob("*.sql"), *(DBT_DIR / "macros").rglob("*.sql")):
+        texts += re.findall(r"'([^'\n]*)'", file.read_text(encoding="utf-8"))
+    return {word for text in map(str.lower, texts) for word in (text, *re.split(r"[^\w.@+-]+", text))}
 
 
 def _know_people(connection: duckdb.DuckDBPyConnection) -> None:
@@ -104,110 +175,9 @@ def _know_people(connection: duckdb.DuckDBPyConnection) -> None:
     present = set(connection.sql("select schema_name || '.' || table_name from duckdb_tables()").fetchall())
     union = " union ".join(
         f"select {column.name} as person from {table.qualified_name}"
-        for table in RAW_TABLES
+        for table in TABLES.values()
         for column in table.columns
         if column.person and (table.qualified_name,) in present
     )
     people = f"select list(person) from ({union}) where person is not null" if union else "null"
     connection.execute(f"set variable people = cast(coalesce(({people}), []) as varchar[])")
-
-
-def _changes(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
-    columns = FROZEN[table]
-    exists = "select 1 from duckdb_tables() where database_name = 'before' and table_name = ?"
-    if not connection.execute(exists, [table]).fetchone():
-        return
-    before = f"select {columns} from before.main.{table}"
-    now = f"select {columns} from {schema}.{table} where quarter in (select quarter from before.main.{table})"
-    changed = connection.sql(
-        f"select distinct quarter from (({before} except {now}) union all ({now} except {before})) order by quarter"
-    ).fetchall()
-    for (quarter,) in changed:
-        yield (
-            f"the quarter from {quarter} has been published and is not what it was; a published quarter stays: restore "
-            "the build file, whose schema restricted holds the record of publications"
-        )
-
-
-def _disclosures(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
-    """The enumeration on the table itself: what two people who know all rows and their scores learn of the others."""
-    rows = connection.sql(f"""
-        select quarter, dimension, list(person_key), any_value(candidates.status), any_value(candidates.mean_low),
-            any_value(releases.possible_bands)
-        from restricted.ov_release_members
-        join restricted.ov_releases as releases using (quarter, dimension, team)
-        join {table} as candidates using (quarter, dimension, team)
-        group by quarter, dimension, team
-        order by quarter, dimension, team
-    """).fetchall()
-    unknown = connection.sql(f"""
-        select distinct quarter, dimension from {table} as candidates
-        where status = 'published' and not exists (
-            from restricted.ov_release_members as members
-            where members.quarter = candidates.quarter and members.dimension = candidates.dimension
-                and members.team = candidates.team
-        )
-        order by quarter, dimension
-    """).fetchall()
-    for quarter, dimension in unknown:
-        yield f"{dimension} of the quarter from {quarter}: a row of which the record does not know whom it is about"
-    seen: dict[tuple[date, str], set[str]] = defaultdict(set)
-    for quarter, dimension, people, status, mean_low, told in rows:
-        bands = [mean_low] if status == "published" else [float(band) for band in (told or "").split()]
-        place = f"{dimension} of the quarter from {quarter}"
-        if not seen[quarter, dimension].isdisjoint(people):
-            yield f"{place}: somebody is in two rows, whose difference may tell of one person; not to be published"
-        seen[quarter, dimension].update(people)
-        if bands and not Knowledge([statement(frozenset(people), bands)]).keeps_enough():
-            yield (
-                f"{place}: two people who put their scores together could leave somebody fewer than "
-                f"{FEWEST_FEASIBLE_SCORES} possible ones; this must not be published"
-            )
-
-
-def _small_groups(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
-    """Audited quarters of teams that tell of fewer people than they may; counted with a day more at either end, so that
-    no time zone of the calendar makes them fewer than they are."""
-    answers_of_months = ", ".join(
-        "count(*) filter (where answered_at::date between "
-        f"quarter + interval {month} month - interval 1 day and quarter + interval {month + 1} month)"
-        for month in range(MONTHS_OF_ANSWERS)
-    )
-    small = connection.sql(f"""
-        with requests as (
-            select team, merged_on, source, repository, pull_request_number, author_key
-            from {schema}.fct_pull_requests join raw.pull_requests using (source, repository, pull_request_number)
-        ),
-        reviewers as (
-            select team, submitted_at::date as day, reviewer_key as person
-            from restricted.review_activity join requests using (source, repository, pull_request_number)
-        ),
-        workers as (from reviewers union all select team, merged_on as day, author_key as person from requests),
-        told as (
-            select *, quarter - interval 1 day as since, quarter + interval 3 month as until
-            from {table}
-            where finding in ('found', 'not_found') and not starts_with(evidence, 'answers unknown')
-        )
-        select quarter, check_name,
-            case check_name
-                when 'silent_reviews' then (
-                    select count(distinct person) from reviewers where team = told.team and day between since and until
-                )
-                when 'uneven_workload' then (
-                    select count(distinct person) from workers where team = told.team and day between since and until
-                )
-                else (
-                    select least({answers_of_months}) from restricted.survey_responses
-                    where team = told.team and question = check_name
-                )
-            end as people
-        from told
-        where (check_name in ('silent_reviews', 'uneven_workload') or check_name like 'perceived_%')
-            and people < {FEWEST_PEOPLE}
-        order by quarter, check_name
-    """).fetchall()
-    for quarter, check, _ in small:
-        yield (
-            f"{check} of the quarter from {quarter}: tells of fewer than {FEWEST_PEOPLE} people; this must not be "
-            "published: build the table anew"
-        )

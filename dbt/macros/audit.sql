@@ -39,6 +39,32 @@
 {%- endmacro %}
 
 
+{# Which way a figure went, in a word. #}
+{% macro went(shift) -%}
+    case when {{ has_risen(shift) }} then 'rose' when {{ has_fallen(shift) }} then 'fell'
+        when {{ shift }} is not null then 'stayed' else 'unknown' end
+{%- endmacro %}
+
+
+{# Shifts of what is told of people in a word alone. #}
+{% macro silence_shift() -%}
+    {{ share_shift('silent_reviews', 'reviews', 'silent_reviews_before', 'reviews_before') }}
+{%- endmacro %}
+{% macro participation_shift() -%}
+    {{ share_shift('people_present', 'people_invited', 'people_present_before', 'people_invited_before') }}
+{%- endmacro %}
+{# A team without a page in one of two quarters had none; one without any is not known to be paged. #}
+{% macro interruptions_shift() -%}
+    case
+        when coalesce(out_of_hours_interruptions, out_of_hours_interruptions_before) is not null
+            then {{ count_shift(
+                'coalesce(out_of_hours_interruptions, 0)', 'recorded_days',
+                'coalesce(out_of_hours_interruptions_before, 0)', 'recorded_days_before'
+            ) }}
+    end
+{%- endmacro %}
+
+
 {# found, not_found, or not_judged where a figure is missing that would decide. #}
 {% macro finding(condition) -%}
     case when {{ condition }} then 'found' when not ({{ condition }}) then 'not_found' else 'not_judged' end
@@ -54,9 +80,9 @@
 
 {# A query for the rows of a team's quarter. #}
 {% macro query_of_quarter(table, day) -%}
-    'select * from {{ table }} where team = ''' || replace(team, '''', '''''')
-    || ''' and {{ day }} >= date ''' || cast(quarter as varchar)
-    || ''' and {{ day }} < date ''' || cast({{ period_end('quarter', 'quarter') }} as varchar) || ''''
+    'select * from {{ table }} where team = ''' || replace(compared.team, '''', '''''')
+    || ''' and {{ day }} >= date ''' || cast(compared.quarter as varchar)
+    || ''' and {{ day }} < date ''' || cast({{ period_end('quarter', 'compared.quarter') }} as varchar) || ''''
 {%- endmacro %}
 
 
@@ -90,9 +116,6 @@
         'failed_deployments', 'deployments', 'failed_deployments_before', 'deployments_before') -%}
     {%- set late = share_shift(
         'late_records', 'logged_incidents', 'late_records_before', 'logged_incidents_before') -%}
-    {%- set silent = share_shift('silent_reviews', 'reviews', 'silent_reviews_before', 'reviews_before') -%}
-    {%- set present = share_shift(
-        'people_present', 'people_invited', 'people_present_before', 'people_invited_before') -%}
     {%- set errors = [
         ('sessions with an error', 'error_sessions', 'sessions'),
         ('failed requests', 'failed_requests', 'requests'),
@@ -163,16 +186,14 @@
         {
             'kind': 'safety', 'name': 'silent_reviews',
             'claim': 'Reviews approve without a word more often than in the quarter before.',
-            'condition': has_risen(silent),
-            'evidence': before_and_now('reviews', 'reviews', 'reviews_before') ~ " || '; ' || "
-                ~ before_and_now('silent approvals', 'silent_reviews', 'silent_reviews_before')
+            'condition': has_risen(silence_shift()),
+            'evidence': "'share of silent approvals ' || " ~ went(silence_shift())
         },
         {
             'kind': 'safety', 'name': 'retrospective_participation',
             'claim': 'Fewer of those invited take part in retrospectives than in the quarter before.',
-            'condition': has_fallen(present),
-            'evidence': before_and_now('invited', 'people_invited', 'people_invited_before') ~ " || '; ' || "
-                ~ before_and_now('present', 'people_present', 'people_present_before')
+            'condition': has_fallen(participation_shift()),
+            'evidence': "'share of those invited who take part ' || " ~ went(participation_shift())
         },
         {
             'kind': 'safety', 'name': 'uneven_workload',
@@ -182,4 +203,48 @@
                 ~ "when evenness < 0.75 then 'uneven' when evenness is not null then 'even' else 'unknown' end"
         }
     ]) }}
+{%- endmacro %}
+
+
+{# Questions of the survey, each with the data that should move with its answers: whether it is known, and moved for the
+   better or the worse. Over the columns of the CTE `compared`, and of `measured`, the verdicts of a layer of KPIs. #}
+{% macro audit_perceptions() -%}
+    {%- set perceptions = [
+        {
+            'question': 'psychological_safety',
+            'data': 'neither silent reviews nor participation in retrospectives',
+            'is_known': '(coalesce(' ~ silence_shift() ~ ', ' ~ participation_shift() ~ ') is not null or null)',
+            'has_improved': 'coalesce(' ~ has_fallen(silence_shift()) ~ ', false) or coalesce('
+                ~ has_risen(participation_shift()) ~ ', false)',
+            'has_worsened': 'coalesce(' ~ has_risen(silence_shift()) ~ ', false) or coalesce('
+                ~ has_fallen(participation_shift()) ~ ', false)',
+            'evidence': "'share of silent approvals ' || " ~ went(silence_shift())
+                ~ " || '; share of those invited who take part ' || " ~ went(participation_shift()),
+            'query': 'cast(null as varchar)'
+        },
+        {
+            'question': 'sustainable_workload',
+            'data': 'interruptions out of business hours',
+            'is_known': '(' ~ interruptions_shift() ~ ' is not null or null)',
+            'has_improved': has_fallen(interruptions_shift()),
+            'has_worsened': has_risen(interruptions_shift()),
+            'evidence': "'interruptions out of business hours ' || " ~ went(interruptions_shift()),
+            'query': query_of_quarter('marts.oncall_weekly', 'week')
+        }
+    ] -%}
+    {%- for question, layer in [('perceived_speed', 'delivery_speed'), ('perceived_reliability', 'reliability')] -%}
+        {%- do perceptions.append({
+            'question': question,
+            'layer': layer,
+            'data': 'no KPI of ' ~ layer,
+            'is_known': 'nullif(measured.judged_kpis, 0) > 0',
+            'has_improved': 'measured.improving_kpis > 0',
+            'has_worsened': 'measured.worsening_kpis > 0',
+            'evidence': "coalesce(measured.verdicts, 'no KPI')",
+            'query': "'select * from marts.scorecard_quarterly where team = ''' || replace(compared.team, '''', '''''')"
+                ~ " || ''' and layer = ''" ~ layer ~ "'' and quarter = date ''' || cast(compared.quarter as varchar)"
+                ~ " || ''''"
+        }) -%}
+    {%- endfor -%}
+    {{ return(perceptions) }}
 {%- endmacro %}

@@ -35,7 +35,9 @@ def demo(tmp_path_factory):
     with Warehouse(settings).connect() as connection:
         extract(settings.sources[0], settings, connection)
         load_reference(connection, settings.reference_dir)
-        models(as_of=settings.vars["as_of"]).build(connection, "metric_audit_quarterly", "system_notes")
+        models(as_of=settings.vars["as_of"]).build(
+            connection, "metric_audit_quarterly", "system_notes", "oncall_weekly", "fct_decisions", "decision_map"
+        )
         yield connection
 
 
@@ -226,7 +228,7 @@ def requests(quarter: date, failed: int, count: int = 2000) -> list[dict]:
     ]
 
 
-def answers(quarter: date, *given: int, months: int = 3) -> list[dict]:
+def answers(quarter: date, *given: int, months: int = 3, question: str = "perceived_speed") -> list[dict]:
     """The same answer of each person in every month."""
     return [
         {
@@ -234,7 +236,7 @@ def answers(quarter: date, *given: int, months: int = 3) -> list[dict]:
             "response_id": 10_000 * (3 * quarter.month + month) + person,
             "team": "shop",
             "answered_at": datetime(quarter.year, quarter.month + month, 5) + timedelta(minutes=person),
-            "question": "perceived_speed",
+            "question": question,
             "answer": answer,
         }
         for month in range(months)
@@ -353,6 +355,99 @@ def test_before_there_is_a_verdict_on_the_data_a_gap_is_not_judged():
     assert finding("perceived_speed", survey_responses=moved, kpis=SPEED) == "not_judged"
 
 
+def moved_answers(question: str, now: int) -> list[dict]:
+    return answers(BEFORE, *[4] * 8, question=question) + answers(NOW, *[now] * 8, question=question)
+
+
+@pytest.mark.parametrize(
+    ("now", "silent", "found", "word"),
+    [
+        (2, 10, "found", "stayed"),
+        (2, 45, "not_found", "rose"),
+        (5, 45, "found", "rose"),
+        (4, 45, "not_found", "rose"),
+    ],
+)
+def test_answers_about_safety_are_held_against_silence(now, silent, found, word):
+    rows = both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [10] * 5, silent))
+    row = audit(survey_responses=moved_answers("psychological_safety", now), **rows)[
+        "shop", "psychological_safety", "all"
+    ]
+    assert row["finding"] == found
+    assert f"share of silent approvals {word}; share of those invited who take part unknown" in row["evidence"]
+    assert row["evidence_query"] is None
+
+
+@pytest.mark.parametrize(("now", "nights", "found"), [(2, 1, "found"), (2, 30, "not_found"), (5, 30, "found")])
+def test_answers_about_workload_are_held_against_interruptions_out_of_business_hours(now, nights, found):
+    rows = both(incidents(BEFORE, 2), incidents(NOW, nights))
+    for event in rows["incident_events"]:
+        event["occurred_at"] = event["occurred_at"].replace(hour=2)
+    given = audit(survey_responses=moved_answers("sustainable_workload", now), **rows)
+    row = given["shop", "sustainable_workload", "all"]
+    assert row["finding"] == found
+    word = "rose" if nights > 1 else "stayed"
+    assert row["evidence"].endswith(f"; interruptions out of business hours {word}")
+
+
+@pytest.mark.parametrize("question", ["psychological_safety", "sustainable_workload"])
+def test_answers_that_nothing_can_be_held_against_are_not_judged(question):
+    assert finding(question, survey_responses=moved_answers(question, 2)) == "not_judged"
+
+
+def retrospectives(quarter: date, invited: list[int], present: list[int]) -> list[dict]:
+    return [
+        {
+            "source": "calendar",
+            "retrospective_id": f"{quarter}-{number}",
+            "team": "shop",
+            "held_at": day_of(quarter, number, len(invited)),
+            "people_invited": people,
+            "people_present": here,
+        }
+        for number, (people, here) in enumerate(zip(invited, present, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("invited", "present", "found", "word"),
+    [(8, 2, "found", "fell"), (8, 7, "not_found", "stayed"), (4, 1, "not_judged", "unknown")],
+)
+def test_participation_is_told_where_at_least_five_were_invited_each_time(invited, present, found, word):
+    """One retrospective of four would tell of these four, however many the others were."""
+    rows = retrospectives(BEFORE, [8] * 6, [8] * 6)
+    rows += retrospectives(NOW, [8] * 5 + [invited], [present] * 6 if invited > 4 else [2] * 5 + [present])
+    row = audit(retrospectives=rows)["shop", "retrospective_participation", "all"]
+    assert (row["finding"], row["evidence"]) == (found, f"share of those invited who take part {word}")
+
+
+def test_no_number_is_told_of_what_people_do_or_say():
+    rows = both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [20, 10, 7, 3, 2], 20))
+    rows |= {"survey_responses": moved_answers("psychological_safety", 2)}
+    rows |= {"retrospectives": retrospectives(BEFORE, [8] * 6, [8] * 6) + retrospectives(NOW, [8] * 6, [2] * 6)}
+    for (_, check, _), row in audit(**rows).items():
+        if row["audit_kind"] in ("safety", "perception") and check != "reporting_drops":
+            assert not any(sign.isdigit() for sign in row["evidence"]), row
+
+
+def test_what_has_been_published_of_people_stays_whatever_lands_later():
+    """Five reviewers of whom one's reviews come late: what they change would be told of that one."""
+    published = {
+        "quarter": NOW,
+        "team": "shop",
+        "audit_kind": "safety",
+        "check_name": "silent_reviews",
+        "finding": "not_found",
+        "claim": "as claimed then",
+        "evidence": "share of silent approvals stayed",
+    }
+    rows = both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [10] * 5, 45))
+    found = audit(**rows)["shop", "silent_reviews", "all"]
+    assert (found["finding"], found["evidence"]) == ("found", "share of silent approvals rose")
+    stays = audit(audit_releases=[published], **rows)["shop", "silent_reviews", "all"]
+    assert {name: stays[name] for name in published} == published
+
+
 @pytest.mark.parametrize(("positive", "found"), [(130, "found"), (115, "not_found")])
 def test_answers_that_turn_uniformly_positive_are_told_of_the_organisation_alone(positive, found):
     def given(quarter: date, positive: int) -> list[dict]:
@@ -361,6 +456,11 @@ def test_answers_that_turn_uniformly_positive_are_told_of_the_organisation_alone
     by_check = audit(survey_responses=given(BEFORE, 100) + given(NOW, positive))
     assert by_check["all", "uniform_answers", "all"]["finding"] == found
     assert ("shop", "uniform_answers", "all") not in by_check
+
+
+def test_uniform_answers_are_held_against_the_quarter_before_and_no_earlier_one():
+    given = answers(date(2024, 10, 1), *[2] * 140) + answers(NOW, *[5] * 140)
+    assert finding("uniform_answers", "all", survey_responses=given) == "not_judged"
 
 
 def test_few_uniform_answers_are_not_judged():
@@ -387,26 +487,43 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
             "decided_by_role": "head",
         }
 
-    rows = audit(
-        kpis=[
+    given = {
+        "kpis": [
             kpi_row("used", measure="rework_rate", decisions="improve_delivery audit_metrics"),
             kpi_row("used_before", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("unused", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("new", measure="rework_rate", decisions="improve_delivery", valid_from=date(2025, 5, 1)),
         ],
-        decision_log=[
+        "decision_log": [
             decision("2025-06-30", "used", "audit_metrics"),
             decision("2025-01-01", "used_before", "improve_delivery"),
             decision("2024-12-31", "unused", "improve_delivery"),
             decision("2025-06-01", "new", "improve"),
             decision("2025-07-01", "new", "plan_capacity"),
         ],
-    )
+    }
+    rows = audit(**given)
     unused = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "unused_kpi"}
     assert unused == {"used": "not_found", "used_before": "not_found", "unused": "found", "new": "not_judged"}
     outside = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "decision_outside_map"}
     # A kind that only begins like an allowed one is another.
     assert outside == {"used": "not_found", "used_before": "not_found", "unused": "not_found", "new": "found"}
+    with memory() as connection:
+        load_rows(connection, {name: frame(TABLES[name], rows) for name, rows in given.items()})
+        published = models(as_of=END).marts(connection, "fct_decisions", "decision_map")
+    log = {(row["decided_on"], row["kpi"]): (row["team"], row["is_in_map"]) for row in published["fct_decisions"]}
+    assert log == {
+        (date(2025, 6, 30), "used"): ("all", True),
+        (date(2025, 1, 1), "used_before"): ("all", True),
+        (date(2024, 12, 31), "unused"): ("all", True),
+        (date(2025, 6, 1), "new"): ("all", False),
+        (date(2025, 7, 1), "new"): ("all", False),
+    }
+    listed = {(row["kpi"], row["decision_kind"]) for row in published["decision_map"]}
+    assert listed == {
+        *(("used", kind) for kind in ("improve_delivery", "audit_metrics")),
+        *((kpi, "improve_delivery") for kpi in ("used_before", "unused", "new")),
+    }
 
 
 def test_questions_stand_with_their_answers_and_those_of_a_pilot_with_the_data():
@@ -430,7 +547,7 @@ def test_questions_stand_with_their_answers_and_those_of_a_pilot_with_the_data()
     assert shown["all", "measures_business_value"] == ("unanswered", "Nobody has answered.")
     assert shown["shop", "reviews_more_actionable"] == (
         "partly",
-        "head: We looked. Data: share of silent approvals 0.2 to 0.1.",
+        "head: We looked. Data: share of silent approvals stayed.",
     )
     assert shown["shop", "metrics_predictive"] == (
         "unanswered",

@@ -23,6 +23,7 @@ TABLES = tuple(
         "journey_events",
         "journey_steps",
         "journey_days",
+        "request_duration_bins",
     )
 )
 JOURNEY = """

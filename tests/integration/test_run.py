@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import pytest
 from dagster import DagsterInstance
 from running import PEOPLE, checksums, copy_of, installation, published, run, start
 
+from dagster_project.assets.transform import MANIFEST
 from dagster_project.contracts import DEPLOYMENTS, RAW_TABLES
 from dagster_project.definitions import defs
 from dagster_project.load import forget_sources, load
@@ -31,6 +33,23 @@ def test_a_run_publishes_what_its_sources_say(shop):
         "where route = 'all' and release = 'all' and device_class = 'all'",
     ) == [(30, 20, 2400.0)]
     assert (shop.parent / "data/report/index.html").exists()
+
+
+def test_published_columns_are_those_that_are_documented_each_with_its_decisions(shop):
+    nodes = json.loads(MANIFEST.read_text(encoding="utf-8"))["nodes"].values()
+    documented = {
+        (node["name"], name): (column["description"], column["config"]["meta"].get("decisions", of_table))
+        for node in nodes
+        if node["resource_type"] == "model" and node["schema"] == "marts"
+        for of_table in [node["config"]["meta"].get("decisions")]
+        for name, column in node["columns"].items()
+    }
+    columns = "select table_name, column_name from duckdb_columns() where database_name = current_database()"
+    assert set(published(shop, columns)) == set(documented)
+    assert [place for place, (text, decisions) in documented.items() if not (text and decisions)] == []
+    for table in {table for table, _ in documented}:
+        copy = duckdb.sql(f"describe from '{shop.parent}/data/published/parquet/{table}.parquet'").fetchall()
+        assert {(table, column) for column, *_ in copy} == {place for place in documented if place[0] == table}
 
 
 def test_the_bad_row_is_in_quarantine_and_every_row_is_accounted_for(shop):

@@ -81,6 +81,15 @@ DAMAGE = {
         "calibration_quarterly",
         "a_part_is_no_more_than_its_whole",
     ),
+    "update marts.calibration_quarterly set assessor_groups = assessor_groups + 1": (
+        "calibration_quarterly",
+        "rows_are_those_that_the_guard_has_decided",
+    ),
+    "delete from marts.decision_map where kpi = 'mttr'": ("decision_map", "it_is_the_map_of_the_kpis"),
+    "update marts.fct_decisions set decision = 'another' where kpi = 'mttr'": (
+        "fct_decisions",
+        "every_decision_of_the_log_is_here",
+    ),
     "update marts.slo_attainment_daily set attainment_rate = 1 where state = 'no_data'": (
         "slo_attainment_daily",
         "a_rate_is_there_only_where_there_were_events",

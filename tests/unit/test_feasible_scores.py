@@ -4,74 +4,74 @@ from __future__ import annotations
 
 from itertools import combinations, product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.guard.bands import MEAN_BANDS, SCORES, mean_band, people_band, share_band, sums_of
-from dagster_project.guard.feasible import FEWEST_FEASIBLE_SCORES, Knowledge, Statement
+from dagster_project.guard.bands import COUNT, MEAN_BANDS, MEAN_SCORE, Measure, mean_band, people_band, share_band
+from dagster_project.guard.feasible import Statement, keeps_enough
 
-PEOPLE = "abcdef"
+SCORES = range(1, 6)
 
 
 @st.composite
-def statements(draw):
-    """Up to four statements about any of six people, each with one or two ranges of sums."""
+def statements(draw, people: str, most: int, measure: Measure):
+    """A few statements about one or two sets of people, each with one or two ranges of sums."""
+    sets = draw(st.lists(st.sets(st.sampled_from(people), min_size=1), min_size=1, max_size=2))
     found = []
-    for _ in range(draw(st.integers(1, 4))):
-        people = draw(st.sets(st.sampled_from(PEOPLE), min_size=1))
-        ends = sorted(draw(st.sets(st.integers(len(people), 5 * len(people)), min_size=2, max_size=4)))
-        ranges = [(ends[0], ends[1])] + ([(ends[2], ends[3])] if len(ends) == 4 else [])
-        found.append(Statement(frozenset(people), tuple(ranges)))
+    for _ in range(draw(st.integers(1, most))):
+        some = draw(st.sampled_from(sets))
+        sums = st.integers(measure.lowest * len(some), measure.highest * len(some))
+        ends = sorted(draw(st.lists(sums, min_size=2, max_size=4)))
+        ranges = [(ends[0], ends[1])] + ([(ends[2], ends[3])] if len(ends) == 4 and ends[2] > ends[1] + 1 else [])
+        found.append(Statement(frozenset(some), tuple(ranges)))
     return found
 
 
-def assignments(given: list[Statement]) -> list[dict[str, int]]:
-    """Every way to give the six people scores that fits all statements."""
-    fits = []
-    for scores in product(SCORES, repeat=len(PEOPLE)):
-        of = dict(zip(PEOPLE, scores, strict=True))
-        totals = [(sum(of[person] for person in each.people), each.sums) for each in given]
-        if all(any(low <= total <= high for low, high in sums) for total, sums in totals):
-            fits.append(of)
-    return fits
+def least_left(given: list[Statement], people: str, measure: Measure) -> int:
+    """The fewest numbers that two people can leave somebody else; by a search of every assignment of the others and of
+    all that the two may have had each time."""
+    values = range(measure.lowest, measure.highest + 1)
+    told_of = set().union(*(each.people for each in given))
+    fewest = len(values)
+    for pair in combinations(sorted(told_of), 2):
+        others = [person for person in people if person not in pair]
+        numbers = np.array(list(product(values, repeat=len(others))))
+        totals = [numbers[:, [person in each.people for person in others]].sum(axis=1) for each in given]
+        own = [{sum(each) for each in product(values, repeat=len(statement.people & set(pair)))} for statement in given]
+        for known in product(*own):
+            fits = np.ones(len(numbers), dtype=bool)
+            for total, mine, statement in zip(totals, known, given, strict=True):
+                fits &= np.any([(low <= total + mine) & (total + mine <= high) for low, high in statement.sums], axis=0)
+            if fits.any():
+                left = [len(np.unique(numbers[fits, at])) for at, person in enumerate(others) if person in told_of]
+                fewest = min([fewest, *left])
+    return fewest
 
 
-def test_what_is_feasible_is_what_a_search_of_every_assignment_finds():
-    @settings(max_examples=40, deadline=None)
-    @given(statements(), st.data())
-    def check(given, data):
-        knowledge, possible = Knowledge(given), assignments(given)
-        assert knowledge.is_possible() == bool(possible)
-        one, other, victim = data.draw(st.permutations(PEOPLE))[:3]
-        known = {one: data.draw(st.sampled_from(SCORES)), other: data.draw(st.sampled_from(SCORES))}
-        consistent = [of for of in possible if known.items() <= of.items()]
-        expected = {of[victim] for of in consistent} if victim in knowledge.group_of else set(SCORES)
-        assert knowledge.feasible_scores(known, victim) == expected
-
-    check()
-
-
-def test_enough_is_kept_exactly_if_a_search_finds_no_coalition_that_leaves_a_person_less():
-    @settings(max_examples=25, deadline=None)
-    @given(statements())
+@pytest.mark.parametrize(("measure", "people", "most"), [(MEAN_SCORE, "abcde", 3), (COUNT, "abcdef", 4)])
+def test_enough_is_kept_exactly_if_a_search_finds_no_pair_that_leaves_a_person_less(measure, people, most):
+    @settings(max_examples=30, deadline=None)
+    @given(statements(people, most, measure))
     def check(given):
-        knowledge, possible = Knowledge(given), assignments(given)
-        seen: dict[tuple, set[int]] = {}
-        for of in possible:
-            for one, other in combinations(knowledge.group_of, 2):
-                for victim in set(knowledge.group_of) - {one, other}:
-                    seen.setdefault((one, of[one], other, of[other], victim), set()).add(of[victim])
-        assert knowledge.keeps_enough() == all(len(left) >= FEWEST_FEASIBLE_SCORES for left in seen.values())
+        assert keeps_enough(given, measure) == (least_left(given, people, measure) >= measure.fewest_feasible)
 
     check()
+
+
+def test_statements_about_three_sets_of_people_are_taken_to_tell_too_much():
+    """Each allows all sums, and so do any two."""
+    told = [Statement(frozenset(people), ((len(people), 5 * len(people)),)) for people in ("abcde", "bcdef", "cdefg")]
+    assert keeps_enough(told[:2])
+    assert not keeps_enough(told)
 
 
 @given(st.lists(st.sampled_from(SCORES), min_size=1, max_size=60))
 def test_a_mean_lies_in_its_band(scores):
     total, people = sum(scores), len(scores)
     band = mean_band(total, people)
-    low, high = sums_of(band, people)
+    low, high = MEAN_SCORE.sums_of(band, people)
     assert low <= total <= high
     assert band * people <= total
     assert total < (band + 0.5) * people or band == MEAN_BANDS[-1]
@@ -79,7 +79,12 @@ def test_a_mean_lies_in_its_band(scores):
 
 @pytest.mark.parametrize("people", [5, 6, 7, 11, 12, 31])
 def test_the_bands_share_out_every_sum_once(people):
-    sums = [each for band in MEAN_BANDS if (ends := sums_of(band, people)) for each in range(ends[0], ends[1] + 1)]
+    sums = [
+        each
+        for band in MEAN_BANDS
+        if (ends := MEAN_SCORE.sums_of(band, people))
+        for each in range(ends[0], ends[1] + 1)
+    ]
     assert sums == list(range(people, 5 * people + 1))
 
 

@@ -12,11 +12,13 @@ from dbt_models import frame, insert
 
 from dagster_project.contracts import (
     ASSESSMENTS,
+    CALIBRATION_SESSIONS,
     EVIDENCE,
     GROWTH_REVIEWS,
     OV_DIMENSIONS,
     OV_QUARTERS,
     PULL_REQUESTS,
+    RETROSPECTIVES,
     REVIEW_ACTIVITY,
     RUBRIC,
     SURVEY_RESPONSES,
@@ -56,6 +58,10 @@ def score(person: str, value: int, quarter: date = Q1, **other) -> dict:
     } | other
 
 
+def member(person: str) -> dict:
+    return {"person_key": person, "team": "shop", "valid_from": "2024-01-01"}
+
+
 def take(connection, table, rows: list[dict], origin: str = "file"):
     with transaction(connection):
         return load(connection, table, pl.DataFrame(rows, infer_schema_length=None), source="hr", origin=origin)
@@ -67,8 +73,7 @@ def warehouse(connection):
     insert(connection, TEAMS, frame(TEAMS, [{"team": "shop", "time_zone": "UTC"}]))
     closed = [(Q1, "2025-04-10"), (Q2, "2025-07-10")]
     connection.executemany("insert into reference.ov_quarters values (?, ?, 'head')", closed)
-    members = [{"person_key": person, "team": "shop", "valid_from": "2024-01-01"} for person in PEOPLE]
-    take(connection, TEAM_MEMBERS, members)
+    take(connection, TEAM_MEMBERS, [member(person) for person in PEOPLE])
     take(connection, ASSESSMENTS, [score(person, 3, quarter) for person in PEOPLE for quarter in (Q1, Q2)])
     return connection
 
@@ -139,8 +144,10 @@ def test_quarantine_shows_nothing_of_a_person_outside_the_schema_restricted(ware
     assert kept.fetchall() == [(True,)]
 
 
-@pytest.mark.parametrize(("refused", "shown"), [(0, 0), (1, None), (2, None), (3, 3)])
-def test_scores_refused_for_want_of_evidence_are_counted_where_they_are_none_or_three(warehouse, refused, shown):
+@pytest.mark.parametrize(("refused", "shown"), [(0, 0), (1, None), (2, None), (3, 3), (4, 4), (5, None), (7, None)])
+def test_refused_scores_are_counted_where_they_are_none_or_of_three_people_and_not_of_nearly_all(
+    warehouse, refused, shown
+):
     bad = [score(person, 3, Q2, evidence_links=None, assessor_role="calibration_panel") for person in PEOPLE[:refused]]
     if bad:
         take(warehouse, ASSESSMENTS, bad, "bad")
@@ -253,17 +260,29 @@ def faults(connection, tmp_path, table: str) -> list[str]:
         ("['ada@example.com'] as notes", "column notes: 1 values look like an e-mail address"),
         ("{'by': person_key('person-1')} as note", "column note: 1 values hold the key of a person"),
         ("1 as team_rank", "column team_rank puts somebody in an order"),
+        ("1 as lead_time_rank", "column lead_time_rank puts somebody in an order"),
+        ("1 as lead_time_percentile_rank", "column lead_time_percentile_rank puts somebody in an order"),
+        ("4 as ntile", "column ntile puts somebody in an order"),
+        ("true as is_top_team", "column is_top_team puts somebody in an order"),
+        ("1 as position", "column position puts somebody in an order"),
         ("3.5 as ov_score", "column ov_score is a composite score"),
         ("'ada@example.com' as note", "column note: 1 values look like an e-mail address"),
         ("person_key('person-1') as note", "column note: 1 values hold the key of a person"),
         ("'by ' || person_key('person-1') || '.' as note", "column note: 1 values hold the key of a person"),
+        ("'Person-1 did it.' as note", "column note: 1 values hold the login or name of a person"),
+        ("'services/person-1/index' as route", "column route: 1 values hold the login or name of a person"),
+        ("['asked', 'person-1'] as notes", "column notes: 1 values hold the login or name of a person"),
+        ("{'by': 'person-1'} as note", "column note: 1 values hold the login or name of a person"),
+        ("'Praise for Ada Lovelace, again' as note", "column note: 1 values hold the login or name of a person"),
     ],
 )
 def test_a_table_that_names_or_orders_people_is_refused(warehouse, tmp_path, columns, fault):
+    take(warehouse, TEAM_MEMBERS, [member("Ada Lovelace")], "more")
     warehouse.execute(f"create schema marts; create table marts.leak as select 'web' as service, {columns}")
     (found,) = faults(warehouse, tmp_path, "leak")
     assert found.startswith(fault)
-    assert "ada" not in found
+    assert "ada" not in found.lower()
+    assert "person-1" not in found
 
 
 def test_counts_versions_and_commits_name_nobody(warehouse, tmp_path):
@@ -271,9 +290,26 @@ def test_counts_versions_and_commits_name_nobody(warehouse, tmp_path):
         create schema marts;
         create table marts.fine as
         select 12 as people, 5 as active_users, '5-7' as people_band, '@scope/package@1.2.3' as version,
-            repeat('a', 40) as commit_sha, repeat('b', 64) as image_digest
+            repeat('a', 40) as commit_sha, repeat('b', 64) as image_digest, 0.5 as slowest_segment_share
     """)
     assert faults(warehouse, tmp_path, "fine") == []
+
+
+def test_a_person_who_is_called_as_a_team_or_a_state_names_nobody(warehouse, tmp_path):
+    take(warehouse, TEAM_MEMBERS, [member("shop"), member("healthy"), member("zoe")], "more")
+    warehouse.execute("create schema marts; create table marts.fine as select 'shop' as team, 'healthy' as state")
+    assert faults(warehouse, tmp_path, "fine") == []
+    warehouse.execute("create table marts.leak as select 'zoe' as team, 'healthy' as state")
+    (found,) = faults(warehouse, tmp_path, "leak")
+    assert found.startswith("column team: 1 values hold the login or name of a person")
+
+
+def test_every_person_on_record_is_known_also_one_whom_the_guard_alone_remembers(warehouse, tmp_path):
+    release_closed_quarters(warehouse, 5)
+    for table in ("assessments", "team_members"):
+        warehouse.execute(f"delete from restricted.{table}")
+    warehouse.execute("create schema marts; create table marts.leak as select 'person-1' as note")
+    assert len(faults(warehouse, tmp_path, "leak")) == 1
 
 
 def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
@@ -283,9 +319,11 @@ def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
     warehouse.execute(MART)
     assert rows(warehouse, "status") == [("published",), ("suppressed",)]
     assert faults(warehouse, tmp_path, "ov_team_quarterly") == []
-    warehouse.execute(
-        "update marts.ov_team_quarterly set status = 'published', mean_low = 4.5 where quarter = '2025-04-01'"
-    )
+    warehouse.execute("""
+        update marts.ov_team_quarterly
+        set status = 'published', mean_low = 4.5, mean_high = 5, people_band = '5-7', value_quarter = quarter
+        where quarter = '2025-04-01'
+    """)
     (found,) = faults(warehouse, tmp_path, "ov_team_quarterly")
     assert found.startswith(
         "technical_quality of the quarter from 2025-04-01: two people who put their scores together"
@@ -296,16 +334,89 @@ def test_the_gate_counts_again_on_the_table_itself(warehouse, tmp_path):
     assert found.startswith("technical_quality of the quarter from 2025-01-01: a row of which the record does not know")
 
 
+def test_the_gate_counts_all_rows_of_a_year_together(warehouse, tmp_path):
+    """Either row is harmless alone. Who had a 1 and then a 2 knows that the mean was below 4, and is not any more: if
+    nobody else has changed, everybody else has a 5."""
+    given = dict.fromkeys(PEOPLE, 5) | {PEOPLE[0]: 1, PEOPLE[1]: 1}
+    take(warehouse, ASSESSMENTS, [score(person, value) for person, value in given.items()], "first")
+    take(
+        warehouse, ASSESSMENTS, [score(person, value, Q2) for person, value in (given | {PEOPLE[1]: 2}).items()], "next"
+    )
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+    assert rows(warehouse, "status, mean_low") == [("published", 3.5), ("suppressed", None)]
+    assert faults(warehouse, tmp_path, "ov_team_quarterly") == []
+    first_decided_alone = (
+        "update restricted.ov_releases set possible_bands = '1.0 1.5 4.0 4.5' where quarter = '2025-04-01'"
+    )
+    warehouse.execute(first_decided_alone)
+    (found,) = faults(warehouse, tmp_path, "ov_team_quarterly")
+    assert found.startswith(
+        "technical_quality of the quarter from 2025-04-01: two people who put their scores together"
+    )
+    warehouse.execute("delete from marts.ov_team_quarterly where quarter = '2025-01-01'")
+    assert faults(warehouse, tmp_path, "ov_team_quarterly") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("mean_high = 4", "a band that is none, or not of the people of the record"),
+        ("mean_low = 3.1, mean_high = 3.6", "a band that is none, or not of the people of the record"),
+        ("people_band = '12+'", "a band that is none, or not of the people of the record"),
+        ("value_quarter = date '2024-10-01'", "a band that is none, or not of the people of the record"),
+        ("status = 'suppressed'", "a row without a status that lets it has values"),
+        ("status = 'in_teams_below'", "a row without a status that lets it has values"),
+        (
+            "status = 'carried_forward', value_quarter = '2025-01-01', mean_low = 2, mean_high = 2.5",
+            "a row carried forward",
+        ),
+    ],
+)
+def test_the_gate_holds_every_value_of_a_row_against_the_record(warehouse, tmp_path, change, fault):
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+    warehouse.execute(f"update marts.ov_team_quarterly set {change} where quarter = '2025-04-01'")
+    found = faults(warehouse, tmp_path, "ov_team_quarterly")
+    assert [line.startswith(f"technical_quality of the quarter from 2025-04-01: {fault}") for line in found] == [True]
+
+
+def test_a_raised_minimum_holds_for_what_is_not_published_yet(warehouse, tmp_path):
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+
+    def found() -> list[str]:
+        return scan(warehouse, CANDIDATES, ["ov_team_quarterly"], tmp_path / "none", 8)["ov_team_quarterly"]
+
+    assert [line.split(": ")[1] for line in found()] == [
+        "a row about fewer than 8 people; this must not be published"
+    ] * 2
+    freeze_published(warehouse)
+    assert found() == []
+
+
+def test_a_row_whose_people_changed_by_fewer_than_three_does_not_pass_the_gate(warehouse, tmp_path):
+    release_closed_quarters(warehouse, 5)
+    warehouse.execute(MART)
+    warehouse.execute(
+        "update restricted.ov_release_members set person_key = person_key('stranger') "
+        "where quarter = '2025-04-01' and person_key = person_key('person-1')"
+    )
+    found = faults(warehouse, tmp_path, "ov_team_quarterly")
+    assert [line for line in found if "too few joined or left since an earlier row" in line]
+
+
 @pytest.mark.parametrize(
     ("check", "people", "evidence", "is_told"),
     [
-        ("silent_reviews", 4, "reviews 10 to 20", True),
-        ("silent_reviews", 5, "reviews 10 to 20", False),
+        ("silent_reviews", 4, "share of silent approvals rose", True),
+        ("silent_reviews", 5, "share of silent approvals rose", False),
+        ("retrospective_participation", 4, "share of those invited who take part fell", True),
+        ("retrospective_participation", 5, "share of those invited who take part fell", False),
         ("uneven_workload", 4, "spread of the work: even", False),
         ("uneven_workload", 3, "spread of the work: even", True),
         ("perceived_speed", 4, "answers fell; lead_time worsening", True),
         ("perceived_speed", 5, "answers fell; lead_time worsening", False),
-        ("perceived_speed", 4, "answers unknown; lead_time worsening", False),
     ],
 )
 def test_an_audit_that_tells_of_few_people_is_refused(warehouse, tmp_path, check, people, evidence, is_told):
@@ -345,18 +456,26 @@ def test_an_audit_that_tells_of_few_people_is_refused(warehouse, tmp_path, check
         for month in (4, 5, 6)
     ]
     take(warehouse, SURVEY_RESPONSES, answers)
+    retrospective = {"retrospective_id": "1", "team": "shop", "held_at": "2025-05-05T10:00:00Z"}
+    take(warehouse, RETROSPECTIVES, [retrospective | {"people_invited": people, "people_present": 3}])
+    kind = "perception" if check == "perceived_speed" else "safety"
     warehouse.execute(f"""
         create schema if not exists marts;
         create table marts.fct_pull_requests as
             select source, repository, pull_request_number, 'shop' as team, date '2025-04-02' as merged_on
             from raw.pull_requests;
         create table marts.metric_audit_quarterly as
-            select date '2025-04-01' as quarter, 'shop' as team, '{check}' as check_name, 'found' as finding,
-                '{evidence}' as evidence
+            select date '2025-04-01' as quarter, 'shop' as team, '{kind}' as audit_kind, '{check}' as check_name,
+                'found' as finding, '' as claim, '{evidence}' as evidence, '' as evidence_query
     """)
     found = faults(warehouse, tmp_path, "metric_audit_quarterly")
     told = f"{check} of the quarter from 2025-04-01: tells of fewer than 5 people; this must not be published"
     assert [line.split(":")[0] + ":" + line.split(":")[1] for line in found] == [told] * is_told
+    found = scan(warehouse, CANDIDATES, ["metric_audit_quarterly"], tmp_path / "none", 6)["metric_audit_quarterly"]
+    assert [line.split(";")[0] for line in found] == [told.split(";")[0].replace("5 people", "6 people")]
+    freeze_published(warehouse)
+    found = scan(warehouse, CANDIDATES, ["metric_audit_quarterly"], tmp_path / "none", 6)["metric_audit_quarterly"]
+    assert len(found) == is_told
 
 
 def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):
@@ -367,7 +486,9 @@ def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):
         published.register("rows", warehouse.sql("from marts.ov_team_quarterly").to_arrow_table())
         published.execute("create table ov_team_quarterly as from rows")
     assert scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file) == {"ov_team_quarterly": []}
-    warehouse.execute("update marts.ov_team_quarterly set mean_low = 2.5 where quarter = '2025-01-01'")
+    warehouse.execute(
+        "update marts.ov_team_quarterly set recent_evidence_band = 'over_half' where quarter = '2025-01-01'"
+    )
     (found,) = scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file)["ov_team_quarterly"]
     assert found.startswith("the quarter from 2025-01-01 has been published and is not what it was")
     warehouse.execute(MART)
@@ -375,6 +496,18 @@ def test_a_published_quarter_that_has_changed_is_refused(warehouse, tmp_path):
         "insert into marts.ov_team_quarterly select * replace ('cart' as team) from marts.ov_team_quarterly limit 1"
     )
     assert len(scan(warehouse, CANDIDATES, ["ov_team_quarterly"], file)["ov_team_quarterly"]) == 2
+
+
+def test_a_quarter_that_is_closed_out_of_order_never_carries_a_later_value(warehouse):
+    """The first quarter is closed when the second is published already, and one person has changed."""
+    warehouse.execute("delete from reference.ov_quarters where quarter = '2025-01-01'")
+    release_closed_quarters(warehouse, 5)
+    freeze_published(warehouse)
+    warehouse.execute("insert into reference.ov_quarters values ('2025-01-01', '2025-08-01', 'head')")
+    take(warehouse, TEAM_MEMBERS, [member(PEOPLE[6]) | {"valid_to": "2025-02-01"}], "left")
+    take(warehouse, TEAM_MEMBERS, [member(PEOPLE[6]) | {"valid_from": "2025-04-01"}], "came back")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "quarter, status, value_quarter") == [(Q1, "suppressed", None), (Q2, "published", Q2)]
 
 
 # Readiness
@@ -394,23 +527,121 @@ def next_level(person: str, quarter: int, number: int) -> dict:
     }
 
 
+def growth_review(person: str, quarter: date = Q2, signal: str = "clear") -> dict:
+    return {"person_key": person, "quarter": f"{quarter}", "current_level": "senior", "growth_signal": signal} | {
+        "reviewed_at": f"{quarter.replace(month=quarter.month + 2)}-20T00:00:00Z".replace("-01-20", "-20")
+    }
+
+
+COUNTS = "level_recorded_people, clear_growth_people, promotion_ready_people"
+
+
+def counts(connection, columns: str = COUNTS) -> list[tuple]:
+    return connection.sql(f"select {columns} from restricted.ov_organisation_releases order by quarter").fetchall()
+
+
 @pytest.mark.parametrize(("ready", "shown"), [(2, None), (3, 3), (4, 4), (5, None)])
 def test_readiness_is_counted_over_the_organisation_and_neither_few_nor_nearly_all_are_shown(warehouse, ready, shown):
     log = [next_level(person, quarter, 1) for person in PEOPLE[:ready] for quarter in (1, 2)]
     # Two quarters, but one project and one stakeholder.
     log += [next_level(PEOPLE[6], quarter, 1) | {"project": "one", "stakeholder": "one"} for quarter in (1, 2)]
     take(warehouse, EVIDENCE, log)
-    review = {
-        "quarter": f"{Q2}",
-        "current_level": "senior",
-        "growth_signal": "clear",
-        "reviewed_at": "2025-06-20T00:00:00Z",
-    }
-    take(warehouse, GROWTH_REVIEWS, [{"person_key": person} | review for person in PEOPLE[:4]])
+    take(warehouse, GROWTH_REVIEWS, [growth_review(person) for person in PEOPLE[:4]])
     release_closed_quarters(warehouse, 5)
-    query = "select promotion_ready_people, clear_growth_people, level_recorded_people, people_band "
-    found = warehouse.sql(query + "from restricted.ov_organisation_releases order by quarter").fetchall()
-    assert found == [(None, None, None, "5-7"), (shown, 4, 4, "5-7")]
+    # All four with a review show growth: who knows who had one would know it of each.
+    assert counts(warehouse) == [(None, None, None), (4, None, shown)]
+    assert counts(warehouse, "people_band") == [("5-7",), ("5-7",)]
+
+
+@pytest.mark.parametrize(("growing", "shown"), [(2, None), (3, 3), (4, 4), (5, None)])
+def test_growth_is_counted_among_those_with_a_review(warehouse, growing, shown):
+    reviews = [
+        growth_review(person, Q2, "clear" if number < growing else "none") for number, person in enumerate(PEOPLE)
+    ]
+    take(warehouse, GROWTH_REVIEWS, reviews)
+    release_closed_quarters(warehouse, 5)
+    assert counts(warehouse)[1][:2] == (None, shown)
+
+
+@pytest.mark.parametrize(("ready", "shown"), [(7, 7), (8, None), (10, None), (11, None), (13, None), (14, 14)])
+def test_a_count_that_with_the_one_before_tells_of_a_joiner_is_not_shown(warehouse, tmp_path, ready, shown):
+    """Ten of twenty are ready. One joins: if nobody else has changed, eleven would say that this one is; and if the two
+    who put together what they know have changed, any number from eight to thirteen would tell."""
+    first, joiner = [f"other-{number}" for number in range(20)], "joiner"
+    warehouse.execute("delete from restricted.team_members; delete from restricted.assessments")
+    take(warehouse, TEAM_MEMBERS, [member(person) for person in first], "others")
+    take(warehouse, TEAM_MEMBERS, [member(joiner) | {"valid_from": "2025-05-01"}], "joiner")
+    reviews = [
+        growth_review(person, quarter, "clear" if number < growing else "none")
+        for quarter, people, growing in ((Q1, first, 10), (Q2, [*first, joiner], ready))
+        for number, person in enumerate(people)
+    ]
+    take(warehouse, GROWTH_REVIEWS, reviews)
+    release_closed_quarters(warehouse, 5)
+    assert [each for _, each, _ in counts(warehouse)] == [10, shown]
+    warehouse.execute(f"""
+        create schema marts;
+        create table marts.readiness_quarterly as
+            select quarter, people_band, {COUNTS} from restricted.ov_organisation_releases
+    """)
+    assert faults(warehouse, tmp_path, "readiness_quarterly") == []
+    warehouse.execute("update marts.readiness_quarterly set clear_growth_people = 11 where quarter = '2025-04-01'")
+    (found,) = faults(warehouse, tmp_path, "readiness_quarterly")
+    assert found.startswith("clear_growth_people of the quarter from 2025-04-01: two people who know whether they are")
+
+
+# Calibration
+
+
+def session(number: int, reviewed: int, changed: int, quarter: date = Q1) -> dict:
+    return {
+        "session_id": f"{number}",
+        "quarter": f"{quarter}",
+        "held_at": "2025-04-02T10:00:00Z",
+        "assessor_group": "shop",
+        "claims_reviewed": reviewed,
+        "claims_challenged": changed + 1,
+        "claims_changed": changed,
+        "changes_with_evidence": changed // 2,
+    }
+
+
+def test_claims_are_shown_from_fifty_on_and_stay_as_published(warehouse):
+    columns = "sessions, claims_reviewed, claims_challenged, claims_changed, evidenced_change_rate"
+    take(warehouse, CALIBRATION_SESSIONS, [session(1, 30, 3), session(2, 20, 1), session(3, 49, 4, Q2)])
+    release_closed_quarters(warehouse, 5)
+    published = counts(warehouse, columns)
+    assert published == [(2, 50, 6, 4, 0.25), (1, None, None, None, None)]
+    freeze_published(warehouse)
+    take(warehouse, CALIBRATION_SESSIONS, [session(4, 7, 7), session(5, 7, 7, Q2)], "late")
+    release_closed_quarters(warehouse, 5)
+    assert counts(warehouse, columns) == published
+
+
+def assessed(group: str, value: int, assessors: int) -> list[dict]:
+    """Seven people of a team of that name, in all dimensions, by so many assessors."""
+    return [
+        score(f"{group}-{person}", value, dimension=dimension, assessor_group=group)
+        | {"assessor_key": f"{group}-assessor-{(person + number) % assessors}"}
+        for person in range(7)
+        for number, dimension in enumerate(OV_DIMENSIONS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "assessors", "groups", "drift"),
+    [(3, 5, 2, "under_half"), (2, 5, 2, "half_to_one"), (2, 4, 1, None), (5, 5, 1, None)],
+)
+def test_groups_of_five_assessors_are_compared_by_the_bands_that_are_published(
+    warehouse, other, assessors, groups, drift
+):
+    """Of a group whose rows are suppressed, since everybody has a 5, nothing is told by the drift either."""
+    for team in ("search", "cart"):
+        insert(warehouse, TEAMS, frame(TEAMS, [{"team": team, "time_zone": "UTC"}]))
+        take(warehouse, TEAM_MEMBERS, [member(f"{team}-{person}") | {"team": team} for person in range(7)], team)
+    take(warehouse, ASSESSMENTS, assessed("search", 3, 5) + assessed("cart", other, assessors), "groups")
+    release_closed_quarters(warehouse, 5)
+    assert counts(warehouse, "assessor_groups, calibration_drift")[0] == (groups, drift)
 
 
 # One person's own log

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from datetime import date
-from itertools import combinations
+from itertools import combinations, product
 from random import Random
 from statistics import mean, pstdev
 
 import pytest
-from attacker import datasets, feasible, left_by_output, share_given_away, sums_of_bands
+from attacker import (
+    Statements,
+    datasets,
+    feasible,
+    left_by_output,
+    left_by_sums,
+    left_over_time,
+    share_given_away,
+    sums_of_bands,
+)
 
-from dagster_project.guard.bands import MEAN_BANDS, mean_band, share_band
-from dagster_project.guard.feasible import Knowledge, Statement
+from dagster_project.guard.bands import COUNT, MEAN_BANDS, mean_band, share_band
 from dagster_project.guard.release import Cell, Quarter, judge, pools, publishable_bands, team_releases
 
 QUARTERS = [date(2025, 1, 1), date(2025, 4, 1), date(2025, 7, 1), date(2025, 10, 1), date(2026, 1, 1)]
@@ -157,13 +165,7 @@ def test_without_the_guard_a_team_is_the_difference_of_the_team_above_and_its_ot
     """Exact means of twelve and of eleven people give away the twelfth."""
     scores = random_scores("abcdefghijkl", Random(3))
     above, below = sum(scores.values()), sum(score for name, score in scores.items() if name != "l")
-    knowledge = Knowledge(
-        [
-            Statement(frozenset(scores), ((above, above),)),
-            Statement(frozenset(scores) - {"l"}, ((below, below),)),
-        ]
-    )
-    assert knowledge.feasible_scores({}, "l") == {scores["l"]}
+    assert left_by_sums([(frozenset(scores), above), (frozenset(scores) - {"l"}, below)], "l") == {scores["l"]}
 
 
 # Over time
@@ -191,8 +193,7 @@ def test_without_the_guard_one_who_joins_is_the_difference_of_two_quarters():
     scores = random_scores("abcdefgh", Random(5))
     before = sum(scores[name] for name in "abcdefg")
     after = sum(scores.values())
-    statements = [Statement(frozenset("abcdefg"), ((before, before),)), Statement(frozenset(scores), ((after, after),))]
-    assert Knowledge(statements).feasible_scores({}, "h") == {scores["h"]}
+    assert left_by_sums([(frozenset("abcdefg"), before), (frozenset(scores), after)], "h") == {scores["h"]}
 
 
 def test_bands_alone_do_not_stop_the_attack_on_those_who_left():
@@ -200,64 +201,165 @@ def test_bands_alone_do_not_stop_the_attack_on_those_who_left():
     score changed, the two who left and had a 2 know that the third had at least a 4. So the guard counts."""
     old = Cell(QUARTERS[0], "shop", frozenset("abcdefgh"), (3.5,), is_published=True)
     new = Cell(QUARTERS[1], "shop", frozenset("defghijk"), None)
-    knowledge = Knowledge([old.statement, Cell(QUARTERS[1], "shop", new.people, (2.5,)).statement])
-    assert knowledge.feasible_scores({"a": 2, "b": 2}, "c") == {4, 5}
+    told = [(old.people, sums_of_bands(8, [3.5])), (new.people, sums_of_bands(8, [2.5]))]
+    assert left_over_time(told, [{"a": 2, "b": 2}, {}])["c"] == {4, 5}
     assert 2.5 not in publishable_bands(new, [old])
     assert 3.5 in publishable_bands(new, [old])
 
 
-def betrays(knowledge: Knowledge, scores: dict[str, int]) -> bool:
-    """Whether any two people who know their own scores leave somebody else fewer than three."""
-    return any(
-        len(knowledge.feasible_scores({one: scores[one], other: scores[other]}, victim)) < 3
-        for one, other in combinations(sorted(knowledge.group_of), 2)
-        for victim in {group: name for name, group in knowledge.group_of.items() if name not in (one, other)}.values()
-    )
+def betrayed(statements: Statements, pair: tuple[str, str], known: list[dict[str, int]]) -> list[str]:
+    """Whom two people leave fewer than three scores, who know their own of the time of each statement."""
+    left = left_over_time(statements, known) if statements else {}
+    return [person for person, scores in left.items() if len(scores) < 3 and person not in pair]
 
 
-def moves(random: Random) -> list[tuple[dict[str, str], dict[str, int]]]:
-    """Quarters of two teams whose people join, leave and move in groups, and keep their scores all the time."""
+def moves(random: Random) -> tuple[list[tuple[dict[str, str], dict[str, int]]], tuple[str, str]]:
+    """Quarters of two teams whose people join, leave and move in groups; and two of them, whose scores alone change."""
     names = iter(f"p{number:03}" for number in range(1000))
     teams = {next(names): random.choice(["shop", "desk"]) for _ in range(random.randint(10, 13))}
     scores = random_scores(teams, random)
+    pair = tuple(random.sample(sorted(teams), 2))
     found = []
-    for _ in range(3):
+    for _ in range(4):
         found.append((dict(teams), {name: scores[name] for name in teams}))
-        for _ in range(random.choice([0, 1, 1, 2])):
-            group = random.sample(sorted(teams), min(len(teams), random.choice([1, 3, 3, 4])))
+        scores |= {name: random.choice([1, 2, 3, 4, 5]) for name in pair}
+        for _ in range(random.choice([0, 0, 1])):
+            others = sorted(set(teams) - set(pair))
             change = random.choice(["leave", "move", "replace"])
-            for name in group:
+            for name in random.sample(others, min(len(others), random.choice([1, 3, 3, 4]))):
                 team = teams.pop(name)
                 if change == "move":
                     teams[name] = "desk" if team == "shop" else "shop"
                 if change == "replace":
                     new = next(names)
                     teams[new], scores[new] = team, random.randint(1, 5)
-    return found
+    return found, pair
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_all_publications_of_a_year_together_leave_three_possible_scores_to_everybody(seed):
-    """The worst attacker: it knows that no score has changed, and keeps every publication."""
-    history = moves(Random(seed))
-    _, cells = released(history, {"shop": None, "desk": None})
-    scores = {name: score for _, given in history for name, score in given.items()}
-    knowledge = Knowledge([cell.statement for cell in cells if cell.bands is not None])
-    assert knowledge.is_possible()
-    assert not betrays(knowledge, scores)
+def own_scores(history, pair: tuple[str, str], quarters: list[int]) -> list[dict[str, int]]:
+    return [{name: history[quarter][1][name] for name in pair if name in history[quarter][1]} for quarter in quarters]
+
+
+TWO_TEAMS = {"shop": None, "desk": None}
+
+
+def test_all_publications_of_a_year_together_leave_three_possible_scores_to_everybody():
+    """The worst attackers: their own scores change, they know that nobody else's does, and they keep every file."""
+    told = 0
+    for seed in range(30):
+        history, pair = moves(Random(seed))
+        _, cells = released(history, TWO_TEAMS)
+        cells = [cell for cell in cells if cell.bands is not None]
+        statements = [(cell.people, sums_of_bands(len(cell.people), cell.bands)) for cell in cells]
+        known = own_scores(history, pair, [QUARTERS.index(cell.quarter) for cell in cells])
+        assert betrayed(statements, pair, known) == [], seed
+        told += sum(len(cell.bands) == 1 for cell in cells)
+    assert told > 30, "hardly anything is published"
+
+
+def exact_sums(history, pair: tuple[str, str]) -> list[tuple[frozenset[str], int]]:
+    """Of every team of at least five in every quarter, as a dashboard would show them, less what two people know."""
+    statements = []
+    for teams, scores in history:
+        for team in set(teams.values()):
+            members = frozenset(name for name in scores if teams[name] == team)
+            total = sum(scores[name] for name in members - set(pair))
+            if len(members) >= 5:
+                statements.append((members - set(pair), total))
+    return statements
 
 
 def test_without_the_guard_the_publications_of_a_year_give_scores_away():
     given_away = 0
-    for seed in range(6):
-        history = moves(Random(seed))
-        statements = []
-        for teams, scores in history:
-            for team in ("shop", "desk"):
-                members = [name for name in scores if teams[name] == team]
-                total = sum(scores[name] for name in members)
-                if len(members) >= 5:
-                    statements.append(Statement(frozenset(members), ((total, total),)))
-        scores = {name: score for _, given in history for name, score in given.items()}
-        given_away += betrays(Knowledge(statements), scores)
-    assert given_away >= 3
+    for seed in range(30):
+        history, pair = moves(Random(seed))
+        statements = exact_sums(history, pair)
+        everybody = sorted(set().union(*(members for members, _ in statements)))
+        given_away += any(len(left_by_sums(statements, person)) < 3 for person in everybody)
+    assert given_away >= 15
+
+
+# Seven people, of whom five have a 5 all the time; the scores of the two others move the mean over an end of a band.
+CHANGING = [(people("abcdefg"), dict.fromkeys("abcdefg", 5) | {"a": 1, "b": own}) for own in (1, 2)]
+
+
+def test_two_whose_own_scores_change_learn_nothing_from_a_row_that_is_not_shown_any_more():
+    rows, cells = released(CHANGING)
+    assert [row["shop"]["status"] for row in rows] == ["published", "suppressed"]
+    statements = [(cell.people, sums_of_bands(7, cell.bands)) for cell in cells]
+    assert betrayed(statements, ("a", "b"), own_scores(CHANGING, ("a", "b"), [0, 1])) == []
+
+
+def test_if_each_quarter_were_counted_alone_the_same_two_would_know_all_others():
+    alone = Cell(QUARTERS[1], "shop", frozenset("abcdefg"), None)
+    withheld = [band for band in MEAN_BANDS if band not in publishable_bands(alone, [])]
+    statements = [(alone.people, sums_of_bands(7, [3.5])), (alone.people, sums_of_bands(7, withheld))]
+    known = own_scores(CHANGING, ("a", "b"), [0, 1])
+    assert {name: {5} for name in "cdefg"} == left_over_time(statements, known)
+
+
+def test_a_row_of_which_any_value_would_tell_too_much_shows_the_one_before():
+    """Of five people a first row leaves just three scores; any other beside it within a year would leave fewer."""
+    rows, _ = released([(people("abcde"), dict.fromkeys("abcde", 3))] * 2)
+    assert [row["shop"]["status"] for row in rows] == ["published", "carried_forward"]
+    assert rows[1]["shop"]["value_quarter"] == QUARTERS[0]
+
+
+# Closed out of order
+
+
+def test_a_quarter_that_is_closed_late_is_judged_with_the_later_ones_too():
+    """As above, but the quarter with the low scores is the second to be closed."""
+    shop = people("abcdefg")
+    _, cells = team_releases(Quarter(QUARTERS[1], shop, {"d": CHANGING[0][1]}), "d", FLAT, 5, [])
+    _, late = team_releases(Quarter(QUARTERS[0], shop, {"d": CHANGING[1][1]}), "d", FLAT, 5, cells)
+    statements = [(cell.people, sums_of_bands(7, cell.bands)) for cell in [*cells, *late] if cell.bands]
+    known = [CHANGING[0][1], CHANGING[1][1]][: len(statements)]
+    assert betrayed(statements, ("a", "b"), [{name: own[name] for name in "ab"} for own in known]) == []
+
+
+def test_a_late_quarter_never_carries_what_a_later_one_showed():
+    later, _ = released([(people("abcdefg"), dict.fromkeys("abcdefg", 3))])
+    assert later[0]["shop"]["status"] == "published"
+    _, cells = team_releases(
+        Quarter(QUARTERS[1], people("abcdefg"), {"d": dict.fromkeys("abcdefg", 3)}), "d", FLAT, 5, []
+    )
+    rows, _ = team_releases(
+        Quarter(QUARTERS[0], people("abcdef"), {"d": dict.fromkeys("abcdef", 3)}), "d", FLAT, 5, cells
+    )
+    assert [row["status"] for row in rows] == ["suppressed"]
+
+
+# Counts of the organisation
+
+
+@pytest.mark.parametrize(("left", "joined"), [(0, 0), (0, 1), (1, 0), (2, 4)])
+def test_two_counts_of_an_organisation_leave_both_answers_for_everybody_else(left, joined):
+    """Over every pair of counts, whatever two people were and are themselves, if nobody else has changed."""
+    before = frozenset(map(str, range(12)))
+    after = frozenset(map(str, range(left, 12 + joined)))
+    shown = 0
+    for first in range(13):
+        cell = Cell(QUARTERS[0], "all", before, None, measure=COUNT)
+        verdict = judge(cell, first, [])
+        cells = [Cell(QUARTERS[0], "all", before, verdict.bands, verdict.is_published, COUNT)]
+        for second in range(len(after) + 1):
+            verdict_after = judge(Cell(QUARTERS[1], "all", after, None, measure=COUNT), second, cells)
+            shown += verdict.is_published and verdict_after.is_published
+            told = [(before, set(verdict.bands)), (after, set(verdict_after.bands or range(len(after) + 1)))]
+            for pair in (("5", "6"), ("0", "5"), ("5", "12"), ("0", "12"), ("12", "13")):
+                own = [[name for name in pair if name in people] for people, _ in told]
+                for answers in product((0, 1), repeat=len(own[0]) + len(own[1])):
+                    known = [
+                        dict(zip(own[0], answers, strict=False)),
+                        dict(zip(own[1], answers[len(own[0]) :], strict=True)),
+                    ]
+                    for person, possible in left_over_time(told, known, (0, 1)).items():
+                        assert possible == {0, 1}, (first, second, pair, known, person)
+    assert shown
+
+
+def test_without_the_guard_one_more_who_is_ready_and_one_who_joined_are_the_same():
+    before, after = frozenset("abcdefghij"), frozenset("abcdefghijk")
+    told = [(before, {4}), (after, {5})]
+    assert left_over_time(told, [{"a": 0, "b": 1}] * 2, (0, 1))["k"] == {1}

@@ -22,6 +22,7 @@ CHANGED_FROM = date(2026, 2, 2)
 CHANCES = {1: 2, 2: 14, 3: 48, 4: 30, 5: 6}
 EVIDENCE_KINDS = ("outcome", "incident", "decision", "peer_praise", "growth_moment")
 WORKING_DAYS_PER_ENTRY = 3
+LEADS_OF_GROUP = 6
 PROJECTS = ("faster checkout", "search relevance", "price service", "one design system")
 STAKEHOLDERS = ("merchants", "support", "buyers", "finance")
 # The last quarter of the record is not closed yet.
@@ -183,7 +184,8 @@ def _assessments(first_day: date, memberships: Iterable[Row], random: Random) ->
                     "dimension": dimension,
                     "score": given,
                     "assessor_role": role,
-                    "assessor_group": next(each for each in TEAMS if each.name == team).parent or team,
+                    "assessor_group": (group := next(each for each in TEAMS if each.name == team).parent or team),
+                    "assessor_key": person if role == "self" else f"{group}-lead-{random.randrange(LEADS_OF_GROUP)}",
                     "evidence_links": f"https://wiki.example/{random.randrange(10**6):06}",
                     "has_narrative": random.random() < 0.9,
                     "assessed_at": assessed_at + timedelta(minutes=random.randint(0, 4000)),

@@ -1,18 +1,16 @@
-{%- set perceptions = [
-    ('perceived_speed', 'delivery_speed'),
-    ('perceived_reliability', 'reliability')
-] -%}
 {#- Where there are none, they are none; of the others, unknown. #}
 {%- set counts = ['delivery.deployments', 'delivery.incidents', 'pull_requests.pull_requests', 'defects.defects'] -%}
+{#- What may only be told of groups of at least so many. #}
+{%- set smallest = var('ov_min_group_size') -%}
 {%- set figures = [
     'delivery.failed_deployments', 'delivery.lines_per_deployment',
     'pull_requests.lines_per_pull_request', 'pull_requests.total_lines', 'records.logged_incidents',
     'records.late_records', 'errors.error_sessions', 'errors.sessions', 'errors.failed_requests', 'errors.requests',
     'budgets.burning_days', 'budgets.slo_days', 'reviews.reviews', 'reviews.silent_reviews',
-    'retrospectives.people_invited', 'retrospectives.people_present'
+    'retrospectives.people_invited', 'retrospectives.people_present', 'pages.out_of_hours_interruptions'
 ] -%}
 {%- set sources = [
-    'delivery', 'pull_requests', 'records', 'defects', 'errors', 'budgets', 'reviews', 'retrospectives', 'work'
+    'delivery', 'pull_requests', 'records', 'defects', 'errors', 'budgets', 'reviews', 'retrospectives', 'pages', 'work'
 ] -%}
 
 with quarters as (
@@ -165,7 +163,7 @@ reviews as (
         count(*) filter (where is_silent) as silent_reviews
     from team_reviews
     group by quarter, team
-    having count(distinct worker) >= {{ var('ov_min_group_size') }}
+    having count(distinct worker) >= {{ smallest }}
 
 ),
 
@@ -178,7 +176,18 @@ retrospectives as (
         sum(people_present) as people_present
     from {{ source('raw', 'retrospectives') }}
     group by all
-    having max(people_invited) >= {{ var('ov_min_group_size') }}
+    having min(people_invited) >= {{ smallest }}
+
+),
+
+pages as (
+
+    select
+        {{ period_start('quarter', 'paged_on') }} as quarter,
+        team,
+        count(*) filter (where is_interruption and hours_class <> 'business') as out_of_hours_interruptions
+    from {{ ref('int_oncall_pages') }}
+    group by all
 
 ),
 
@@ -222,7 +231,7 @@ work as (
         sum(items) * sum(items) / sum(items * items) / count(*) as evenness
     from workers
     group by quarter, team
-    having count(*) >= {{ var('ov_min_group_size') }}
+    having count(*) >= {{ smallest }}
 
 ),
 
@@ -328,7 +337,7 @@ moved_answers as (
     -- Of fewer answers, who knows two people's could tell others from the movement.
     where
         least(answers.months, earlier.months) = 3
-        and least(answers.people_who_answer, earlier.people_who_answer) >= {{ var('ov_min_group_size') }}
+        and least(answers.people_who_answer, earlier.people_who_answer) >= {{ smallest }}
 
 ),
 
@@ -349,31 +358,30 @@ kpi_verdicts as (
 
 perceptions as (
 
-    {% for question, layer in perceptions -%}
+    {% for perception in audit_perceptions() -%}
     select
-        team_quarters.quarter,
-        team_quarters.team,
-        '{{ question }}' as check_name,
-        {{ finding(
-            "moved.movement <> 'stayed' and nullif(measured.judged_kpis, 0) > 0"
-            ~ " and case moved.movement when 'rose' then measured.improving_kpis else measured.worsening_kpis end = 0"
-        ) }} as finding,
-        'Answers to {{ question }} moved, and no KPI of {{ layer }} moved with them.' as claim,
-        'answers ' || coalesce(moved.movement, 'unknown') || '; ' || coalesce(measured.verdicts, 'no KPI') as evidence,
-        'select * from marts.scorecard_quarterly where team = ''' || replace(team_quarters.team, '''', '''''')
-        || ''' and layer = ''{{ layer }}'' and quarter = date ''' || cast(team_quarters.quarter as varchar) || ''''
-            as evidence_query
-    from team_quarters
+        compared.quarter,
+        compared.team,
+        '{{ perception.question }}' as check_name,
+        case when moved.movement is null then 'not_judged' else {{ finding(
+            "moved.movement <> 'stayed' and " ~ perception.is_known
+            ~ " and not case moved.movement when 'rose' then " ~ perception.has_improved ~ ' else '
+            ~ perception.has_worsened ~ ' end'
+        ) }} end as finding,
+        'Answers to {{ perception.question }} moved, and {{ perception.data }} did not move with them.' as claim,
+        'answers ' || coalesce(moved.movement, 'unknown') || '; ' || {{ perception.evidence }} as evidence,
+        {{ perception.query }} as evidence_query
+    from compared
     left join moved_answers as moved
         on
-            team_quarters.quarter = moved.quarter
-            and team_quarters.team = moved.team
-            and moved.question = '{{ question }}'
+            compared.quarter = moved.quarter
+            and compared.team = moved.team
+            and moved.question = '{{ perception.question }}'
     left join kpi_verdicts as measured
         on
-            team_quarters.quarter = measured.quarter
-            and team_quarters.team = measured.team
-            and measured.layer = '{{ layer }}'
+            compared.quarter = measured.quarter
+            and compared.team = measured.team
+            and measured.layer = '{{ perception.layer }}'
     {% if not loop.last -%}
     union all
     {% endif -%}
@@ -386,9 +394,7 @@ all_answers as (
     select
         quarter,
         sum(answers) as answers,
-        sum(positive_answers) as positive_answers,
-        lag(sum(answers)) over (order by quarter) as answers_before,
-        lag(sum(positive_answers)) over (order by quarter) as positive_answers_before
+        sum(positive_answers) as positive_answers
     from answers
     group by quarter
 
@@ -400,11 +406,10 @@ uniform_answers as (
         quarters.quarter,
         'uniform_answers' as check_name,
         case
-            when totals.answers >= 400 and totals.answers_before >= 400
+            when totals.answers >= 400 and earlier.answers >= 400
                 then {{ finding(
                     '10 * totals.positive_answers >= 9 * totals.answers and ' ~ has_risen(share_shift(
-                        'totals.positive_answers', 'totals.answers',
-                        'totals.positive_answers_before', 'totals.answers_before'
+                        'totals.positive_answers', 'totals.answers', 'earlier.positive_answers', 'earlier.answers'
                     ))
                 ) }}
             else 'not_judged'
@@ -414,6 +419,7 @@ uniform_answers as (
         cast(null as varchar) as evidence_query
     from quarters
     left join all_answers as totals on quarters.quarter = totals.quarter
+    left join all_answers as earlier on quarters.quarter = {{ period_end('quarter', 'earlier.quarter') }}
 
 ),
 
@@ -465,14 +471,11 @@ uses as (
         kpis.valid_from,
         count(log.decision) as decisions_of_two_quarters,
         count(log.decision) filter (where log.decided_on >= kpis.quarter) as decisions_of_quarter,
-        count(log.decision) filter (
-            where log.decided_on >= kpis.quarter
-            and ' ' || kpis.decisions || ' ' not like '% ' || log.decision_kind || ' %'
-        ) as decisions_outside_map
+        count(log.decision) filter (where log.decided_on >= kpis.quarter and not log.is_in_map) as decisions_outside_map
     from kpis_of_quarters as kpis
-    left join {{ source('reference', 'decision_log') }} as log
+    left join {{ ref('fct_decisions') }} as log
         on
-            kpis.kpi = log.metric
+            kpis.kpi = log.kpi
             and log.decided_on >= kpis.quarter - interval 3 month
             and log.decided_on < {{ period_end('quarter', 'kpis.quarter') }}
     group by all
@@ -494,7 +497,7 @@ used_kpis as (
         'decisions in the quarter ' || cast(decisions_of_quarter as varchar)
         || '; in two quarters ' || cast(decisions_of_two_quarters as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
+        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -505,7 +508,7 @@ used_kpis as (
         'The KPI has informed a decision that it may not inform.' as claim,
         'decisions outside the map ' || cast(decisions_outside_map as varchar)
         || '; may inform ' || decisions as evidence,
-        'select * from reference.decision_log where metric = ''' || kpi || '''' as evidence_query
+        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
     from uses
     union all
     select
@@ -515,9 +518,63 @@ used_kpis as (
         case when count(*) > {{ most_kpis() }} then 'found' else 'not_found' end as finding,
         'The scorecard has more than {{ most_kpis() }} KPIs, more than anybody acts on.' as claim,
         'KPIs ' || cast(count(*) as varchar) as evidence,
-        'select * from reference.kpis' as evidence_query
+        'select * from marts.decision_map' as evidence_query
     from kpis_of_quarters
     group by quarter
+
+),
+
+-- What is told of what people do or say is told once: where it has been published, as it was then.
+published_checks as (
+
+    select
+        quarter,
+        team,
+        audit_kind,
+        check_name,
+        finding,
+        claim,
+        evidence,
+        evidence_query
+    from {{ source('restricted', 'audit_releases') }}
+
+),
+
+team_checks as (
+
+    {% for part, team, kind in [
+        ('checked_teams', 'team', 'audit_kind'),
+        ('perceptions', 'team', "'perception'"),
+        ('uniform_answers', "'all'", "'safety'")
+    ] -%}
+    select
+        quarter,
+        {{ team }} as team,
+        {{ kind }} as audit_kind,
+        check_name,
+        finding,
+        claim,
+        evidence,
+        evidence_query
+    from {{ part }}
+    {% if not loop.last -%}
+    union all
+    {% endif -%}
+    {% endfor %}
+),
+
+checks as (
+
+    select * from published_checks
+    union all
+    select team_checks.*
+    from team_checks
+    left join published_checks
+        on
+            team_checks.quarter = published_checks.quarter
+            and team_checks.team = published_checks.team
+            and team_checks.check_name = published_checks.check_name
+    where published_checks.quarter is null
 
 ),
 
@@ -585,11 +642,7 @@ answered as (
         coalesce(given.answered_by_role || ': ' || given.why, 'Nobody has answered.')
         || case
             when asked.check_name = 'reviews_more_actionable'
-                then ' Data: ' || {{ before_and_now(
-                    'share of silent approvals',
-                    ratio('compared.silent_reviews', 'compared.reviews'),
-                    ratio('compared.silent_reviews_before', 'compared.reviews_before')
-                ) }} || '.'
+                then ' Data: ' || coalesce(silence.evidence, 'unknown') || '.'
             when asked.check_name = 'metrics_predictive'
                 then
                     ' Data: of ' || cast(coalesce(predictions.predictions, 0) as varchar)
@@ -604,15 +657,14 @@ answered as (
             asked.quarter = given.quarter
             and asked.check_name = given.question
             and asked.team = coalesce(given.team, 'all')
-    left join compared on asked.quarter = compared.quarter and asked.team = compared.team
+    left join checks as silence
+        on asked.quarter = silence.quarter and asked.team = silence.team and silence.check_name = 'silent_reviews'
     left join predictions on asked.quarter = predictions.quarter and asked.team = predictions.team
 
 )
 
 {% for part, team, kind, kpi in [
-    ('checked_teams', 'team', 'audit_kind', "'all'"),
-    ('perceptions', 'team', "'perception'", "'all'"),
-    ('uniform_answers', "'all'", "'safety'", "'all'"),
+    ('checks', 'team', 'audit_kind', "'all'"),
     ('over_reported', 'team', "'gaming'", 'kpi'),
     ('used_kpis', "'all'", "'use'", 'kpi'),
     ('answered', 'team', 'audit_kind', "'all'")

@@ -18,6 +18,11 @@ renamed as (
         -- evidence and assessors
         evidence_entries,
         last_month_evidence_rate,
+        sessions,
+        claims_reviewed,
+        claims_challenged,
+        claims_changed,
+        evidenced_change_rate,
         assessor_groups,
         calibration_drift
 
