@@ -87,7 +87,7 @@ def random_requests(randomness: random.Random, share: float, latest_day: int) ->
             "route": "/pay",
             "method": randomness.choice(["POST", "GET"]),
             "status": randomness.choice([201, 503]),
-            "duration_ms": (None, 0.0, 120.0, 250.4)[key % 4],
+            "duration_ms": randomness.choice([None, 0.0, 120.0, 250.4]),
             "session_id": randomness.choice([None, "s0", "s2"]),
             "trace_id": randomness.choice([None, "t", "u"]),
         }

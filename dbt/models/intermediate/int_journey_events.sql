@@ -137,8 +137,15 @@ session_writes as (
             and writes.occurred_at
             between sessions.started_at - interval {{ var('journey_clock_tolerance_seconds') }} second
             and sessions.ended_at + interval {{ var('journey_clock_tolerance_seconds') }} second
+    -- Each session by itself: what traces another session has is nothing that makes this one anew.
     left join traced_writes
-        on writes.source = traced_writes.request_source and writes.request_id = traced_writes.request_id
+        on
+            writes.source = traced_writes.request_source
+            and writes.request_id = traced_writes.request_id
+            and sessions.source = traced_writes.source
+            and sessions.service = traced_writes.service
+            and sessions.session_id = traced_writes.session_id
+            and sessions.started_at = traced_writes.started_at
     where traced_writes.request_id is null
 
 )
