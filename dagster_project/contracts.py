@@ -1432,7 +1432,11 @@ OV_RELEASES = Table(
         Column(
             "assessed_share_band", "text", "Assessed people / people in the team.", allowed=("<50%", "50-79%", "80%+")
         ),
-        Column("refused_scores", "integer", "Scores refused for want of evidence; NULL where they are 1 or 2."),
+        Column(
+            "refused_scores",
+            "integer",
+            "Scores refused for want of evidence; NULL unless none, or of at least 3 people and not of all but 2.",
+        ),
         Column(
             "recent_evidence_band",
             "text",

@@ -89,6 +89,7 @@ def _gaps(first_day: date, entries: list[tuple]) -> list[str]:
     if 2 * sum(entry[1].month == first_day.month + 2 for entry in entries) > len(entries):
         gaps.append("- More than half is from the last month; what came before is easily forgotten.")
     for place, what in ((3, "project"), (4, "stakeholder")):
-        if len({entry[place] for entry in entries if entry[place]}) < 2:
-            gaps.append(f"- All of it is from one {what}.")
+        named = {entry[place] for entry in entries if entry[place]}
+        if len(named) < 2:
+            gaps.append(f"- Only one {what} is named." if named else f"- No {what} is named.")
     return gaps

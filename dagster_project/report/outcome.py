@@ -62,7 +62,7 @@ SHOWN = {
 }
 # Pages of docs, and their sections, that tell those who are measured by which rules.
 GUARD, METRICS = PROJECT_DIR / "docs" / "guard.md", PROJECT_DIR / "docs" / "metrics.md"
-SECTIONS = ("Outcome value", "Scorecards", "Audit", "System notes")
+SECTIONS = ("Outcome value", "Scorecards", "Audit", "Decisions", "System notes")
 
 
 @dataclass(frozen=True)

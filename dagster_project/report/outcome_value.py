@@ -115,12 +115,10 @@ def _cells(row: Row) -> list[str | None]:
 def _state(row: Row) -> str:
     """What became of the row, in words."""
     if row["is_stale"]:
-        return f"as in {quarter_name(row['value_quarter'])}: too few joined or left"
-    return {
-        "published": "published",
-        "suppressed": "withheld by the guard",
-        "in_teams_below": "in the rows of the teams below",
-    }.get(row["status"], "withheld by the guard: too few joined or left")
+        return f"as in {quarter_name(row['value_quarter'])}: new values would tell too much"
+    return {"suppressed": "withheld by the guard", "in_teams_below": "in the rows of the teams below"}.get(
+        row["status"], row["status"]
+    )
 
 
 def _signals(row: Row) -> list[tuple[str, str]]:

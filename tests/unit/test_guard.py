@@ -669,7 +669,7 @@ def test_the_evidence_pack_shows_one_log_with_its_gaps_and_leaves_a_record(wareh
     assert "- 2025-05-01 outcome (project 2, for stakeholder 2, at the next level): https://wiki.example/1" in pack
     assert "- No evidence of technical quality." in pack
     assert "- Nothing from April." in pack
-    assert "- All of it is from one project." in pack
+    assert "- Only one project is named." in pack
     access = "select person_key = person_key('person-1'), quarter from restricted.evidence_access"
     assert warehouse.sql(access).fetchall() == [(True, Q2)]
     with pytest.raises(PlumblineError, match="no evidence of this person in 2025-Q2"):

@@ -136,9 +136,11 @@ def test_the_rubric_and_every_rule_are_on_the_page(document, tmp_path):
     rules = section.all("details", **{"class": "rules"})
     assert [rule.one("summary").text for rule in rules] == [
         *("The guard: what is published about your work, and what is not",),
-        *("Outcome value", "Scorecards", "Audit", "System notes"),
+        *("Outcome value", "Scorecards", "Audit", "Decisions", "System notes"),
     ]
-    assert all(rule.all("table") for rule in rules)
+    # Decisions are told without a table.
+    assert [rule.one("summary").text for rule in rules if not rule.all("table")] == ["Decisions"]
+    assert "fct_decisions" in rules[4].text
 
     def words(text: str) -> Counter[str]:
         return Counter(re.findall(r"\w+", text))

@@ -21,7 +21,6 @@ VALUES = """
         ('2026-01-01', 'App', 'business_impact', 'carried_forward', '2025-10-01', 2.5e0, 3.0e0, '5-7', '<50%', null,
             'about_a_third'),
         ('2026-01-01', 'App', 'technical_quality', 'in_teams_below', null, null, null, null, null, null, null),
-        ('2026-01-01', 'Ops', 'business_impact', 'carried_forward', null, null, null, null, null, null, null),
         ('2025-10-01', 'Old', 'business_impact', 'published', '2025-10-01', 3.0e0, 3.5e0, '12+', '80%+', 3, null)
     ) as given (quarter, team, dimension, status, value_quarter, mean_low, mean_high, people_band, assessed_share_band,
         refused_scores, recent_evidence_band)
@@ -55,17 +54,16 @@ def test_teams_stand_by_name_and_dimensions_in_the_order_of_the_rubric(section):
     teams = {
         table.one("caption").text: lines(table) for table in section.all("table", **{"class": "verdicts outcome-value"})
     }
-    assert list(teams) == ["App", "Ops", "Web"]
+    assert list(teams) == ["App", "Web"]
     nothing = [DASH] * 5
     assert teams == {
         "App": [
             [
                 *("business impact", "2.5 to 3, Q4 2025", "5-7", "<50%", DASH, "about a third"),
-                "as in Q4 2025: too few joined or left",
+                "as in Q4 2025: new values would tell too much",
             ],
             ["technical quality", *nothing, "in the rows of the teams below"],
         ],
-        "Ops": [["business impact", *nothing, "withheld by the guard: too few joined or left"]],
         "Web": [
             ["business impact", *nothing, "withheld by the guard"],
             ["technical quality", "4 to 4.5", "8-11", "80%+", "0", "over half", "published"],
