@@ -11,7 +11,7 @@ of sums. Sets are whole numbers with a bit a sum, and all of them at once are sh
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -38,9 +38,10 @@ def keeps_enough(statements: Iterable[Statement], measure: Measure = MEAN_SCORE)
     Each statement was made at another time. Statements about more than two different sets of people are not counted,
     and taken to tell too much.
     """
-    told: dict[frozenset[str], set[tuple[Sums, ...]]] = {}
+    told: dict[frozenset[str], list[tuple[Sums, ...]]] = defaultdict(list)
     for statement in statements:
-        told.setdefault(statement.people, set()).add(statement.sums)
+        # Equal ones stay apart: the two may have had other scores each time.
+        told[statement.people].append(statement.sums)
     if len(told) > 2:
         return False
     # Always in the same order, so that what has been counted before is found.

@@ -621,7 +621,7 @@ def _calibration(
     """What ov_organisation_releases has of the assessors of a quarter.
 
     shown: the cells that are published, each with its dimension. The drift is computed from their bands alone, so that
-    it tells of no score what they do not.
+    it tells of no score what they do not; a panel's score counts in them, so that the drift is what panels have left.
     """
     values = {"first_day": first_day, "closed_at": closed_at, "smallest": smallest}
     sessions, reviewed, challenged, changed, evidenced = connection.execute(

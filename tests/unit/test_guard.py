@@ -659,6 +659,17 @@ def test_groups_of_five_assessors_are_compared_by_the_bands_that_are_published(
     assert counts(warehouse, "assessor_groups, calibration_drift")[0] == (groups, drift)
 
 
+def test_what_the_panel_has_evened_out_is_no_drift(warehouse):
+    """Managers of one team gave a 3 and of the other a 2, for which the panel gave a 3: its scores count."""
+    for team in ("search", "cart"):
+        insert(warehouse, TEAMS, frame(TEAMS, [{"team": team, "time_zone": "UTC"}]))
+        take(warehouse, TEAM_MEMBERS, [member(f"{team}-{person}") | {"team": team} for person in range(7)], team)
+    panel = [row | {"score": 3, "assessor_role": "calibration_panel"} for row in assessed("cart", 2, 5)]
+    take(warehouse, ASSESSMENTS, assessed("search", 3, 5) + assessed("cart", 2, 5) + panel, "groups")
+    release_closed_quarters(warehouse, 5)
+    assert counts(warehouse, "assessor_groups, calibration_drift")[0] == (2, "under_half")
+
+
 # One person's own log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import combinations, product
 from random import Random
@@ -20,6 +21,7 @@ from attacker import (
 )
 
 from dagster_project.guard.bands import COUNT, MEAN_BANDS, mean_band, share_band
+from dagster_project.guard.feasible import keeps_enough
 from dagster_project.guard.release import Cell, Quarter, judge, pools, publishable_bands, team_releases
 
 QUARTERS = [date(2025, 1, 1), date(2025, 4, 1), date(2025, 7, 1), date(2025, 10, 1), date(2026, 1, 1)]
@@ -298,11 +300,49 @@ def test_if_each_quarter_were_counted_alone_the_same_two_would_know_all_others()
     assert {name: {5} for name in "cdefg"} == left_over_time(statements, known)
 
 
+# The same band twice, of the same 21 people, whose first two had a 1 each and then a 4; then five others take turns.
+UNCHANGED = dict(zip([f"b{number:02}" for number in range(16)], [5] * 8 + [4] * 8, strict=True))
+REPEATED = [
+    (people(scores), scores)
+    for scores in (
+        UNCHANGED | {"a0": own, "a1": own, "a2": 1, "a3": 1, "a4": 1} if own else UNCHANGED | dict.fromkeys("cde", 5)
+        for own in (1, 4, None)
+    )
+]
+
+
+def test_the_same_band_shown_twice_tells_more_to_two_whose_own_scores_change():
+    rows, cells = released(REPEATED)
+    assert [row["shop"]["mean_low"] for row in rows[:2]] == [3.5, 3.5]
+    known = own_scores(REPEATED, ("a0", "a1"), [0, 1, 2])
+    told = [(cell.people, sums_of_bands(len(cell.people), cell.bands)) for cell in cells if cell.bands]
+    assert betrayed(told, ("a0", "a1"), known[: len(told)]) == []
+
+
+def test_if_the_same_band_counted_once_the_same_two_would_know_who_left_and_who_came():
+    first, _, last = (frozenset(teams) for teams, _ in REPEATED)
+    shown = Cell(QUARTERS[0], "shop", first, (3.5,), is_published=True)
+    publishable = publishable_bands(Cell(QUARTERS[2], "shop", last, None), [shown])
+    assert publishable, "the band before hides the last row altogether"
+    withheld = [band for band in MEAN_BANDS if band not in publishable]
+    assert mean_band(sum(REPEATED[2][1].values()), len(last)) in withheld
+    told = [(first, sums_of_bands(21, [3.5]))] * 2 + [(last, sums_of_bands(19, withheld))]
+    known = own_scores(REPEATED, ("a0", "a1"), [0, 1, 2])
+    assert betrayed(told, ("a0", "a1"), known) == ["a2", "a3", "a4", "c", "d", "e"]
+
+
 def test_a_row_of_which_any_value_would_tell_too_much_shows_the_one_before():
     """Of five people a first row leaves just three scores; any other beside it within a year would leave fewer."""
     rows, _ = released([(people("abcde"), dict.fromkeys("abcde", 3))] * 2)
     assert [row["shop"]["status"] for row in rows] == ["published", "carried_forward"]
     assert rows[1]["shop"]["value_quarter"] == QUARTERS[0]
+
+
+def test_a_team_of_thirty_that_three_leave_and_join_every_quarter_is_shown_twice_and_stands_for_the_rest_of_the_year():
+    names = [f"p{number:02}" for number in range(42)]
+    quarters = [people(names[3 * number : 3 * number + 30]) for number in range(5)]
+    rows, _ = released([(teams, dict.fromkeys(teams, 3)) for teams in quarters])
+    assert [row["shop"]["status"] for row in rows] == ["published"] * 2 + ["carried_forward"] * 3
 
 
 # Closed out of order
@@ -333,6 +373,16 @@ def test_a_late_quarter_never_carries_what_a_later_one_showed():
 # Counts of the organisation
 
 
+def counted(quarters: list[dict[str, int]]) -> list[Cell]:
+    """What is told of successive quarters, each person → counted or not."""
+    cells: list[Cell] = []
+    for first_day, answers in zip(QUARTERS, quarters, strict=True):
+        cell = Cell(first_day, "all", frozenset(answers), None, measure=COUNT)
+        verdict = judge(cell, sum(answers.values()), cells)
+        cells.append(replace(cell, bands=verdict.bands, is_published=verdict.is_published))
+    return cells
+
+
 @pytest.mark.parametrize(("left", "joined"), [(0, 0), (0, 1), (1, 0), (2, 4)])
 def test_two_counts_of_an_organisation_leave_both_answers_for_everybody_else(left, joined):
     """Over every pair of counts, whatever two people were and are themselves, if nobody else has changed."""
@@ -357,6 +407,53 @@ def test_two_counts_of_an_organisation_leave_both_answers_for_everybody_else(lef
                     for person, possible in left_over_time(told, known, (0, 1)).items():
                         assert possible == {0, 1}, (first, second, pair, known, person)
     assert shown
+
+
+# Seven people, of whom five are ready all the time; two of these leave with p0, and three others come. Who attacks, p0
+# and p5, is ready in the second quarter alone, and p5 in the third and fourth.
+READY = [
+    dict.fromkeys(("p1", "p2", "p3", "p4", "p6"), 1) | {"p0": 0, "p5": 0},
+    dict.fromkeys(("p1", "p2", "p3", "p4", "p6"), 1) | {"p0": 1, "p5": 1},
+    *(dict.fromkeys(("p3", "p4", "p6", "p7"), 1) | {"p8": 0, "p9": 0, "p5": own} for own in (1, 1, 0)),
+]
+
+
+def told_of_counts(cells: list[Cell]) -> list[dict[str, set[int]]]:
+    """What p0 and p5 leave each of the others by the counts since each quarter."""
+    found = []
+    for since in QUARTERS:
+        told = [cell for cell in cells if cell.bands is not None and cell.quarter >= since]
+        ready = [READY[QUARTERS.index(cell.quarter)] for cell in told]
+        known = [{name: each[name] for name in ("p0", "p5") if name in each} for each in ready]
+        statements = [(cell.people, set(cell.bands)) for cell in told]
+        found.append(left_over_time(statements, known, (0, 1)) if told else {})
+    return found
+
+
+def test_the_same_counts_withheld_twice_tell_more_to_two_whose_own_answers_change():
+    cells = counted(READY)
+    assert cells[0].bands == cells[1].bands == (0, 1, 2, 5, 6, 7)
+    assert all(answers == {0, 1} for left in told_of_counts(cells) for answers in left.values())
+
+
+def test_if_the_same_counts_were_counted_once_the_same_two_would_know_who_is_ready():
+    withheld = (0, 1, 2, 5, 6, 7)
+    cells = [
+        Cell(quarter, "all", frozenset(ready), withheld if sum(ready.values()) in withheld else (4,), measure=COUNT)
+        for quarter, ready in zip(QUARTERS, READY, strict=True)
+    ]
+    assert [len(cell.bands) for cell in cells] == [6, 6, 6, 6, 1]
+    assert keeps_enough({cell.statement for cell in cells}, COUNT)
+    assert not keeps_enough([cell.statement for cell in cells], COUNT)
+    left = told_of_counts(cells)[0]
+    assert {name for name, answers in left.items() if answers == {1}} == {"p1", "p2", "p3", "p4", "p6"}
+
+
+def test_a_count_of_forty_people_whom_one_joins_every_quarter_is_shown_once_in_a_year():
+    names = [f"p{number:02}" for number in range(44)]
+    for ready in (4, 12, 20):
+        cells = counted([{name: int(name < f"p{ready:02}") for name in names[: 40 + number]} for number in range(5)])
+        assert [cell.is_published for cell in cells] == [True, False, False, False, False]
 
 
 def test_without_the_guard_one_more_who_is_ready_and_one_who_joined_are_the_same():

@@ -1,20 +1,5 @@
-with signals as (
-
-    select
-        {{ period_start('quarter', 'deployed_on') }} as quarter,
-        team,
-        count(*) filter (where is_success) as deployments,
-        count(*) filter (where is_failed) as failed_deployments,
-        count(recovery_hours) as recovered_deployments,
-        {{ percentile(0.5, 'recovery_hours') }} as recovery_median_hours
-    from {{ ref('fct_deployments') }}
-    where team is not null
-    group by 1, 2
-
-),
-
 -- What was kept at the end of the quarter, by each objective of which enough was seen.
-last_days as (
+with last_days as (
 
     select
         {{ period_start('quarter', 'day') }} as quarter,
@@ -56,11 +41,12 @@ select
     releases.recent_evidence_band,
     coalesce(signals.deployments, 0) as deployments,
     coalesce(signals.failed_deployments, 0) as failed_deployments,
-    {{ ratio('signals.failed_deployments', 'signals.deployments') }} as change_failure_rate,
+    signals.change_failure_rate,
     coalesce(signals.recovered_deployments, 0) as recovered_deployments,
     signals.recovery_median_hours,
     coalesce(objectives.slo_objectives, 0) as slo_objectives,
     coalesce(objectives.met_slo_objectives, 0) as met_slo_objectives
 from {{ ref('stg_ov_releases') }} as releases
-left join signals on releases.quarter = signals.quarter and releases.team = signals.team
+left join {{ ref('int_team_delivery_quarterly') }} as signals
+    on releases.quarter = signals.quarter and releases.team = signals.team
 left join objectives on releases.quarter = objectives.quarter and releases.team = objectives.team
