@@ -1524,7 +1524,7 @@ AUDIT_RELEASES = Table(
         Column("team", "text", "The team; all: the organisation.", required=True),
         Column("audit_kind", "text", "Kind of the check.", required=True),
         Column("check_name", "text", "The check.", required=True),
-        Column("finding", "text", "What was found.", required=True, allowed=("found", "not_found")),
+        Column("finding", "text", "What was found.", required=True, allowed=("found", "not_found", "not_judged")),
         Column("claim", "text", "What is found if it is found."),
         Column("evidence", "text", "The words that stand for the figures."),
         Column("evidence_query", "text", "Query for the rows behind it."),

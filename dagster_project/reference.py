@@ -228,7 +228,7 @@ def _kpi_faults(file: Path, kpis: list[dict]) -> list[str]:
         place = f"{file} line {kpi['line']}"
         if kpi["pair"] and kpi["pair"] not in names:
             problems.append(f"{place}: pair {kpi['pair']!r} is no KPI of this file")
-        if unknown := sorted(set((kpi["decisions"] or "").split()) - set(DECISIONS)):
+        if unknown := sorted(set((kpi["decisions"] or "").split(" ")) - {"", *DECISIONS}):
             problems.append(f"{place}: decisions: {unknown[0]!r} is none; allowed: {', '.join(DECISIONS)}")
         for other in kpis[:index]:
             if kpi["kpi"] == other["kpi"] and _overlap(kpi, other):

@@ -46,7 +46,7 @@ FROZEN = {
     ),
     AUDIT: (
         "quarter, team, audit_kind, check_name, finding, evidence",
-        IS_TOLD_OF_PEOPLE,
+        f"{IS_TOLD_OF_PEOPLE} and finding in ('found', 'not_found')",
     ),
 }
 

@@ -41,10 +41,8 @@ from dagster_project.guard.feasible import Statement, keeps_enough
 FEWEST_CHANGED_PEOPLE = 3
 # Nobody is taken to know that no score has changed for longer than a year.
 REMEMBERED_DAYS = 366
-# Findings of the audit about what people do or say; what was reported is the work of the whole system.
-IS_TOLD_OF_PEOPLE = (
-    "audit_kind in ('safety', 'perception') and check_name <> 'reporting_drops' and finding in ('found', 'not_found')"
-)
+# Checks of the audit about what people do or say; what was reported is the work of the whole system.
+IS_TOLD_OF_PEOPLE = "audit_kind in ('safety', 'perception') and check_name <> 'reporting_drops'"
 FEWEST_CLAIMS = 50
 # A group of assessors is compared if so many rows are about people whom it alone assessed: a team in all dimensions.
 FEWEST_ROWS_OF_GROUP = len(OV_DIMENSIONS)
@@ -334,7 +332,8 @@ def release_closed_quarters(connection: duckdb.DuckDBPyConnection, smallest: int
 
 
 def freeze_published(connection: duckdb.DuckDBPyConnection) -> None:
-    """From now on every decided quarter, and what the audit tells of people, is published and never decided again."""
+    """From now on every decided quarter is published and never decided again; so is what the audit tells of people in
+    closed ones, also that it is not judged."""
     for table in (OV_RELEASES, OV_ORGANISATION_RELEASES):
         connection.execute(f"update {table.qualified_name} set is_frozen = true where not is_frozen")
     columns = ", ".join(column.name for column in AUDIT_RELEASES.columns)
@@ -344,6 +343,7 @@ def freeze_published(connection: duckdb.DuckDBPyConnection) -> None:
             insert into {AUDIT_RELEASES.qualified_name} ({columns})
             select {columns} from marts.metric_audit_quarterly
             where {IS_TOLD_OF_PEOPLE}
+                and quarter in (select quarter from reference.ov_quarters)
                 and (quarter, team, check_name) not in
                     (select (quarter, team, check_name) from {AUDIT_RELEASES.qualified_name})
         """)
@@ -414,14 +414,29 @@ SCORES = """
         partition by dimension, person_key order by assessor_role, assessed_at desc, source, score
     ) = 1
 """
+# A score is refused once, however often it is delivered, and not if it came with evidence before the close.
 REFUSED = """
-    select fields ->> 'dimension' as dimension, fields ->> 'person_key' as person_key, count(*) as refused_scores
-    from restricted.quarantine
-    where
-        table_name = 'assessments'
-        and contains(reason, 'a score without evidence')
-        and try_cast((fields ->> 'quarter') as date) = $first_day
-        and (fields ->> 'assessor_role') in ('calibration_panel', 'manager')
+    with refused as (
+        select distinct
+            fields ->> 'source' as source,
+            fields ->> 'dimension' as dimension,
+            fields ->> 'person_key' as person_key,
+            fields ->> 'assessor_role' as assessor_role
+        from restricted.quarantine
+        where
+            table_name = 'assessments'
+            and contains(reason, 'a score without evidence')
+            and try_cast((fields ->> 'quarter') as date) = $first_day
+            and try_cast((fields ->> 'assessed_at') as timestamp) <= $closed_at
+            and (fields ->> 'assessor_role') in ('calibration_panel', 'manager')
+    ),
+    accepted as (
+        select source, dimension, person_key, assessor_role
+        from restricted.assessments
+        where quarter = $first_day and assessed_at <= $closed_at
+    )
+    select dimension, person_key, count(*) as refused_scores
+    from refused anti join accepted using (source, dimension, person_key, assessor_role)
     group by all
 """
 ENTRIES = """
@@ -460,7 +475,7 @@ def _read(
     for dimension, person, score in connection.execute(SCORES, values | {"closed_at": closed_at}).fetchall():
         if person in quarter.teams:
             quarter.scores[dimension][person] = score
-    for dimension, person, refused in connection.execute(REFUSED, values).fetchall():
+    for dimension, person, refused in connection.execute(REFUSED, values | {"closed_at": closed_at}).fetchall():
         quarter.refused[dimension, person] = refused
     for dimension, person, entries, recent in connection.execute(ENTRIES, values).fetchall():
         quarter.evidence[dimension, person] = (entries, recent)

@@ -213,7 +213,7 @@
         {
             'question': 'psychological_safety',
             'data': 'neither silent reviews nor participation in retrospectives',
-            'is_known': '(coalesce(' ~ silence_shift() ~ ', ' ~ participation_shift() ~ ') is not null or null)',
+            'is_known': 'coalesce(' ~ silence_shift() ~ ', ' ~ participation_shift() ~ ') is not null',
             'has_improved': 'coalesce(' ~ has_fallen(silence_shift()) ~ ', false) or coalesce('
                 ~ has_risen(participation_shift()) ~ ', false)',
             'has_worsened': 'coalesce(' ~ has_risen(silence_shift()) ~ ', false) or coalesce('
@@ -225,7 +225,7 @@
         {
             'question': 'sustainable_workload',
             'data': 'interruptions out of business hours',
-            'is_known': '(' ~ interruptions_shift() ~ ' is not null or null)',
+            'is_known': interruptions_shift() ~ ' is not null',
             'has_improved': has_fallen(interruptions_shift()),
             'has_worsened': has_risen(interruptions_shift()),
             'evidence': "'interruptions out of business hours ' || " ~ went(interruptions_shift()),
@@ -237,7 +237,7 @@
             'question': question,
             'layer': layer,
             'data': 'no KPI of ' ~ layer,
-            'is_known': 'nullif(measured.judged_kpis, 0) > 0',
+            'is_known': 'measured.judged_kpis > 0',
             'has_improved': 'measured.improving_kpis > 0',
             'has_worsened': 'measured.worsening_kpis > 0',
             'evidence': "coalesce(measured.verdicts, 'no KPI')",

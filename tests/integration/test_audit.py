@@ -35,6 +35,8 @@ def demo(tmp_path_factory):
     with Warehouse(settings).connect() as connection:
         extract(settings.sources[0], settings, connection)
         load_reference(connection, settings.reference_dir)
+        # The demo ends before its last quarter is closed.
+        connection.execute("insert into reference.ov_quarters values ('2026-04-01', '2026-07-07 17:00', 'head')")
         models(as_of=settings.vars["as_of"]).build(
             connection, "metric_audit_quarterly", "system_notes", "oncall_weekly", "fct_decisions", "decision_map"
         )
@@ -157,6 +159,7 @@ def audit(**tables: list[dict]) -> dict[tuple[str, str, str], dict]:
         "teams": [{"team": "shop", "time_zone": "UTC"}],
         "degradation_indicators": [{"indicator": "failed_requests", "least_rise": 0.001}],
         "deployments": deployments(BEFORE, 30) + deployments(NOW, 30),
+        "ov_quarters": [{"quarter": NOW, "closed_at": datetime(2025, 7, 10), "closed_by_role": "head"}],
     } | tables
     with memory() as connection:
         load_rows(connection, {name: frame(TABLES[name], rows) for name, rows in given.items()})
@@ -312,16 +315,17 @@ def test_silent_reviews_are_told_of_five_reviewers_or_more(reviewers, silent, fo
         ([10, 10, 10, 10, 10], "not_found", "even"),
         ([40, 15, 10, 5, 5], "not_found", "uneven"),
         ([90, 3, 3, 2, 2], "found", "concentrated"),
-        ([90, 3, 3, 4], "not_judged", "unknown"),
+        ([90, 3, 3, 4], "not_judged", None),
     ],
 )
 def test_the_spread_of_work_is_one_word(given, found, word):
     row = audit(**reviewed(NOW, given))["shop", "uneven_workload", "all"]
-    assert (row["finding"], row["evidence"]) == (found, f"spread of the work: {word}")
+    assert (row["finding"], row["evidence"]) == (found, f"spread of the work: {word}" if word else "not judged")
 
 
 # Shipped KPIs have no verdict yet after two quarters: they need seven months.
 LONG_AGO = [row for quarter in ("2024-07-01", "2024-10-01") for row in deployments(date.fromisoformat(quarter), 30)]
+STEADY = LONG_AGO + deployments(BEFORE, 30) + deployments(NOW, 30)
 SPEED = [kpi_row("frequency", layer="delivery_speed", measure="deployments_per_day", direction="higher", pair=None)]
 
 
@@ -332,7 +336,7 @@ SPEED = [kpi_row("frequency", layer="delivery_speed", measure="deployments_per_d
         ([4] * 8, 30, "not_found", "answers stayed; frequency inconclusive"),
         ([5, 1, 2, 5, 4, 1, 5, 5], 30, "not_found", "answers stayed; frequency inconclusive"),
         ([2] * 8, 10, "not_found", "answers fell; frequency worsening"),
-        ([2] * 4, 30, "not_judged", "answers unknown; frequency inconclusive"),
+        ([2] * 4, 30, "not_judged", "not judged"),
     ],
 )
 def test_answers_that_move_without_the_data_are_a_gap(given, deployed, found, evidence):
@@ -347,12 +351,38 @@ def test_answers_that_move_without_the_data_are_a_gap(given, deployed, found, ev
 
 def test_a_team_that_is_not_asked_every_month_is_not_judged():
     moved = answers(BEFORE, *[4] * 8) + answers(NOW, *[2] * 8, months=2)
-    assert audit(survey_responses=moved)["shop", "perceived_speed", "all"]["evidence"].startswith("answers unknown;")
+    assert finding("perceived_speed", survey_responses=moved, kpis=SPEED, deployments=STEADY) == "not_judged"
 
 
-def test_before_there_is_a_verdict_on_the_data_a_gap_is_not_judged():
-    moved = answers(BEFORE, *[4] * 8) + answers(NOW, *[2] * 8)
-    assert finding("perceived_speed", survey_responses=moved, kpis=SPEED) == "not_judged"
+@pytest.mark.parametrize(
+    ("question", "data", "evidence"),
+    [
+        ("perceived_speed", {"kpis": SPEED, "deployments": STEADY}, ["answers fell", "answers stayed"]),
+        ("perceived_speed", {"kpis": SPEED}, ["not judged"] * 2),
+        ("psychological_safety", {}, ["not judged"] * 2),
+    ],
+)
+def test_a_late_answer_changes_no_word_of_what_is_not_judged(question, data, evidence):
+    """Of five people two answered 5 throughout, and know that: one late answer that moves the mean is then a 5."""
+    given = answers(BEFORE, *[5] * 5, question=question) + answers(NOW, 5, 5, 3, 3, 3, question=question)
+    late = given[-1] | {"response_id": 1, "answer": 5}
+    rows = [audit(survey_responses=rows, **data)["shop", question, "all"] for rows in (given, [*given, late])]
+    assert [row["evidence"].split(";")[0] for row in rows] == evidence
+    assert evidence[0] != "not judged" or rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_before_a_quarter_is_closed_nothing_is_told_of_people(closed):
+    rows = both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [90, 3, 3, 2, 2], 80))
+    rows |= {"survey_responses": moved_answers("psychological_safety", 5)}
+    rows |= {"retrospectives": retrospectives(BEFORE, [8] * 6, [8] * 6) + retrospectives(NOW, [8] * 6, [2] * 6)}
+    by_check = audit(**rows, **({} if closed else {"ov_quarters": []}))
+    about_people = {"silent_reviews", "retrospective_participation", "uneven_workload", "psychological_safety"}
+    found = {check for (_, check, _), row in by_check.items() if check in about_people and row["finding"] == "found"}
+    assert found == (about_people if closed else set())
+    if not closed:
+        assert {by_check["shop", check, "all"]["evidence"] for check in about_people} == {"the quarter is not closed"}
+    assert by_check["shop", "more_smaller_failing_deployments", "all"]["evidence"].startswith("deployments 30 to 30")
 
 
 def moved_answers(question: str, now: int) -> list[dict]:
@@ -411,14 +441,15 @@ def retrospectives(quarter: date, invited: list[int], present: list[int]) -> lis
 
 @pytest.mark.parametrize(
     ("invited", "present", "found", "word"),
-    [(8, 2, "found", "fell"), (8, 7, "not_found", "stayed"), (4, 1, "not_judged", "unknown")],
+    [(8, 2, "found", "fell"), (8, 7, "not_found", "stayed"), (4, 1, "not_judged", None)],
 )
 def test_participation_is_told_where_at_least_five_were_invited_each_time(invited, present, found, word):
     """One retrospective of four would tell of these four, however many the others were."""
     rows = retrospectives(BEFORE, [8] * 6, [8] * 6)
     rows += retrospectives(NOW, [8] * 5 + [invited], [present] * 6 if invited > 4 else [2] * 5 + [present])
     row = audit(retrospectives=rows)["shop", "retrospective_participation", "all"]
-    assert (row["finding"], row["evidence"]) == (found, f"share of those invited who take part {word}")
+    evidence = f"share of those invited who take part {word}" if word else "not judged"
+    assert (row["finding"], row["evidence"]) == (found, evidence)
 
 
 def test_no_number_is_told_of_what_people_do_or_say():
@@ -430,16 +461,17 @@ def test_no_number_is_told_of_what_people_do_or_say():
             assert not any(sign.isdigit() for sign in row["evidence"]), row
 
 
-def test_what_has_been_published_of_people_stays_whatever_lands_later():
+@pytest.mark.parametrize("told", [("not_found", "share of silent approvals stayed"), ("not_judged", "not judged")])
+def test_what_has_been_published_of_people_stays_whatever_lands_later(told):
     """Five reviewers of whom one's reviews come late: what they change would be told of that one."""
     published = {
         "quarter": NOW,
         "team": "shop",
         "audit_kind": "safety",
         "check_name": "silent_reviews",
-        "finding": "not_found",
+        "finding": told[0],
         "claim": "as claimed then",
-        "evidence": "share of silent approvals stayed",
+        "evidence": told[1],
     }
     rows = both(reviewed(BEFORE, [10] * 5, 10), reviewed(NOW, [10] * 5, 45))
     found = audit(**rows)["shop", "silent_reviews", "all"]
@@ -489,10 +521,12 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
 
     given = {
         "kpis": [
-            kpi_row("used", measure="rework_rate", decisions="improve_delivery audit_metrics"),
+            kpi_row("used", measure="rework_rate", decisions="improve_delivery  audit_metrics "),
             kpi_row("used_before", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("unused", measure="rework_rate", decisions="improve_delivery"),
             kpi_row("new", measure="rework_rate", decisions="improve_delivery", valid_from=date(2025, 5, 1)),
+            kpi_row("idle", measure="rework_rate", decisions="improve_delivery", is_active=False),
+            kpi_row("ended", measure="rework_rate", decisions="improve_delivery", valid_to=date(2025, 5, 1)),
         ],
         "decision_log": [
             decision("2025-06-30", "used", "audit_metrics"),
@@ -500,6 +534,9 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
             decision("2024-12-31", "unused", "improve_delivery"),
             decision("2025-06-01", "new", "improve"),
             decision("2025-07-01", "new", "plan_capacity"),
+            decision("2025-06-01", "idle", "plan_capacity"),
+            decision("2025-06-01", "ended", "improve_delivery"),
+            decision("2025-06-02", "ended", "improve_delivery"),
         ],
     }
     rows = audit(**given)
@@ -507,7 +544,12 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
     assert unused == {"used": "not_found", "used_before": "not_found", "unused": "found", "new": "not_judged"}
     outside = {kpi: row["finding"] for (_, check, kpi), row in rows.items() if check == "decision_outside_map"}
     # A kind that only begins like an allowed one is another.
-    assert outside == {"used": "not_found", "used_before": "not_found", "unused": "not_found", "new": "found"}
+    assert outside == dict.fromkeys(("used", "used_before", "unused"), "not_found") | dict.fromkeys(
+        ("new", "idle", "ended"), "found"
+    )
+    assert rows["all", "decision_outside_map", "ended"]["evidence"] == (
+        "decisions outside the map 2; may inform nothing at the end of the quarter"
+    )
     with memory() as connection:
         load_rows(connection, {name: frame(TABLES[name], rows) for name, rows in given.items()})
         published = models(as_of=END).marts(connection, "fct_decisions", "decision_map")
@@ -518,11 +560,14 @@ def test_the_decision_log_is_held_against_the_map_of_kpis():
         (date(2024, 12, 31), "unused"): ("all", True),
         (date(2025, 6, 1), "new"): ("all", False),
         (date(2025, 7, 1), "new"): ("all", False),
+        (date(2025, 6, 1), "idle"): ("all", False),
+        (date(2025, 6, 1), "ended"): ("all", False),
+        (date(2025, 6, 2), "ended"): ("all", False),
     }
     listed = {(row["kpi"], row["decision_kind"]) for row in published["decision_map"]}
     assert listed == {
         *(("used", kind) for kind in ("improve_delivery", "audit_metrics")),
-        *((kpi, "improve_delivery") for kpi in ("used_before", "unused", "new")),
+        *((kpi, "improve_delivery") for kpi in ("used_before", "unused", "new", "idle", "ended")),
     }
 
 

@@ -155,6 +155,21 @@ def test_refused_scores_are_counted_where_they_are_none_or_of_three_people_and_n
     assert rows(warehouse, "refused_scores") == [(0,), (shown,)]
 
 
+def test_a_refused_score_counts_once_and_not_if_it_came_with_evidence_or_after_the_close(warehouse):
+    def refused(people: list[str], origin: str, **other) -> None:
+        bad = [score(each, 3, Q2, evidence_links=None, assessor_role="calibration_panel") | other for each in people]
+        take(warehouse, ASSESSMENTS, bad, origin)
+
+    refused(PEOPLE[:4], "first week")
+    refused(PEOPLE[:4], "second week")
+    refused(PEOPLE[:1], "by the manager too", assessor_role="manager", source="other")
+    refused(PEOPLE[4:6], "late", assessed_at="2025-07-11T00:00:00Z")
+    mended = [score(PEOPLE[3], 3, Q2, assessor_role="calibration_panel")]
+    take(warehouse, ASSESSMENTS, mended, "third week")
+    release_closed_quarters(warehouse, 5)
+    assert rows(warehouse, "refused_scores") == [(0,), (4,)]
+
+
 def test_a_person_in_two_teams_at_once_counts_nowhere_and_nobody_is_named(warehouse):
     insert(warehouse, TEAMS, frame(TEAMS, [{"team": "cart", "time_zone": "UTC"}]))
     second = {"person_key": PEOPLE[0], "team": "cart", "valid_from": "2025-02-01", "valid_to": "2025-04-05"}

@@ -1,9 +1,20 @@
+with each_kind as (
+
+    select
+        *,
+        {{ each_part('decisions', ' ') }} as decision_kind
+    from {{ ref('stg_kpis') }}
+
+)
+
 select
     kpi,
-    {{ each_part('decisions', ' ') }} as decision_kind,
+    decision_kind,
     valid_from,
     valid_to,
     owner_role,
     is_actionable,
     is_gameable_alone
-from {{ ref('stg_kpis') }}
+from each_kind
+-- Two spaces are one.
+where decision_kind <> ''

@@ -363,11 +363,11 @@ perceptions as (
         compared.quarter,
         compared.team,
         '{{ perception.question }}' as check_name,
-        case when moved.movement is null then 'not_judged' else {{ finding(
-            "moved.movement <> 'stayed' and " ~ perception.is_known
-            ~ " and not case moved.movement when 'rose' then " ~ perception.has_improved ~ ' else '
-            ~ perception.has_worsened ~ ' end'
-        ) }} end as finding,
+        -- Also that answers stayed is not told where there is nothing to hold them against.
+        case when moved.movement is not null and {{ perception.is_known }} then {{ finding(
+            "moved.movement <> 'stayed' and not case moved.movement when 'rose' then " ~ perception.has_improved
+            ~ ' else ' ~ perception.has_worsened ~ ' end'
+        ) }} else 'not_judged' end as finding,
         'Answers to {{ perception.question }} moved, and {{ perception.data }} did not move with them.' as claim,
         'answers ' || coalesce(moved.movement, 'unknown') || '; ' || {{ perception.evidence }} as evidence,
         {{ perception.query }} as evidence_query
@@ -461,7 +461,7 @@ kpis_of_quarters as (
 
 ),
 
--- Decisions of this quarter and the one before; those that the map of kpis.csv does not give the KPI.
+-- Decisions of this quarter and the one before.
 uses as (
 
     select
@@ -470,8 +470,7 @@ uses as (
         kpis.decisions,
         kpis.valid_from,
         count(log.decision) as decisions_of_two_quarters,
-        count(log.decision) filter (where log.decided_on >= kpis.quarter) as decisions_of_quarter,
-        count(log.decision) filter (where log.decided_on >= kpis.quarter and not log.is_in_map) as decisions_outside_map
+        count(log.decision) filter (where log.decided_on >= kpis.quarter) as decisions_of_quarter
     from kpis_of_quarters as kpis
     left join {{ ref('fct_decisions') }} as log
         on
@@ -479,6 +478,20 @@ uses as (
             and log.decided_on >= kpis.quarter - interval 3 month
             and log.decided_on < {{ period_end('quarter', 'kpis.quarter') }}
     group by all
+
+),
+
+-- Also of a KPI that ended within the quarter, or is not taken up.
+decisions_outside_map as (
+
+    select
+        log.quarter,
+        log.kpi,
+        count(*) as decisions
+    from {{ ref('fct_decisions') }} as log
+    inner join quarters on log.quarter = quarters.quarter
+    where not log.is_in_map
+    group by log.quarter, log.kpi
 
 ),
 
@@ -501,15 +514,16 @@ used_kpis as (
     from uses
     union all
     select
-        quarter,
+        coalesce(uses.quarter, outside.quarter) as quarter,
         'decision_outside_map' as check_name,
-        kpi,
-        case when decisions_outside_map > 0 then 'found' else 'not_found' end as finding,
+        coalesce(uses.kpi, outside.kpi) as kpi,
+        case when outside.decisions > 0 then 'found' else 'not_found' end as finding,
         'The KPI has informed a decision that it may not inform.' as claim,
-        'decisions outside the map ' || cast(decisions_outside_map as varchar)
-        || '; may inform ' || decisions as evidence,
-        'select * from marts.fct_decisions where kpi = ''' || kpi || '''' as evidence_query
+        'decisions outside the map ' || cast(coalesce(outside.decisions, 0) as varchar)
+        || '; may inform ' || coalesce(uses.decisions, 'nothing at the end of the quarter') as evidence,
+        'select * from marts.fct_decisions where kpi = ''' || coalesce(uses.kpi, outside.kpi) || '''' as evidence_query
     from uses
+    full outer join decisions_outside_map as outside on uses.quarter = outside.quarter and uses.kpi = outside.kpi
     union all
     select
         quarter,
@@ -524,7 +538,8 @@ used_kpis as (
 
 ),
 
--- What is told of what people do or say is told once: where it has been published, as it was then.
+-- What is told of what people do or say is told once, after the quarter is closed: where it has been published, as it
+-- was then.
 published_checks as (
 
     select
@@ -563,12 +578,42 @@ team_checks as (
     {% endfor %}
 ),
 
+-- Of what is not judged no word either: it would be another one when one more answer comes.
+untold_checks as (
+
+    select
+        team_checks.quarter,
+        team_checks.team,
+        team_checks.check_name,
+        case when closed.quarter is null then 'the quarter is not closed' else 'not judged' end as reason
+    from team_checks
+    left join {{ source('reference', 'ov_quarters') }} as closed on team_checks.quarter = closed.quarter
+    where
+        team_checks.audit_kind in ('safety', 'perception')
+        and team_checks.check_name <> 'reporting_drops'
+        and (team_checks.finding = 'not_judged' or closed.quarter is null)
+
+),
+
 checks as (
 
     select * from published_checks
     union all
-    select team_checks.*
+    select
+        team_checks.quarter,
+        team_checks.team,
+        team_checks.audit_kind,
+        team_checks.check_name,
+        case when untold.reason is null then team_checks.finding else 'not_judged' end as finding,
+        team_checks.claim,
+        coalesce(untold.reason, team_checks.evidence) as evidence,
+        team_checks.evidence_query
     from team_checks
+    left join untold_checks as untold
+        on
+            team_checks.quarter = untold.quarter
+            and team_checks.team = untold.team
+            and team_checks.check_name = untold.check_name
     left join published_checks
         on
             team_checks.quarter = published_checks.quarter
