@@ -273,8 +273,8 @@ checked_teams as (
 
     {% for check in audit_checks() -%}
     select
-        quarter,
-        team,
+        compared.quarter,
+        compared.team,
         '{{ check.kind }}' as audit_kind,
         '{{ check.name }}' as check_name,
         {{ finding(check.condition) }} as finding,
