@@ -13,11 +13,11 @@ select
     log.decision,
     log.decided_by_role,
     log.link,
-    map.kpi is not null as is_in_map
+    mapped.kpi is not null as is_in_map
 from log
-left join {{ ref('decision_map') }} as map
+left join {{ ref('decision_map') }} as mapped
     on
-        log.metric = map.kpi
-        and log.decision_kind = map.decision_kind
-        and log.decided_on >= map.valid_from
-        and log.decided_on < map.valid_to
+        log.metric = mapped.kpi
+        and log.decision_kind = mapped.decision_kind
+        and log.decided_on >= mapped.valid_from
+        and log.decided_on < mapped.valid_to
