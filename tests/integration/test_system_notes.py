@@ -172,7 +172,8 @@ def test_a_module_whose_changes_fail_more_than_its_neighbours_is_noted():
     assert len(found) == 113
 
 
-def test_work_that_rests_on_few_is_noted_without_a_number():
+@pytest.mark.parametrize("closed", [True, False])
+def test_work_that_rests_on_few_is_noted_without_a_number_once_the_quarter_is_closed(closed):
     given = [90, 3, 3, 2, 2]
     reviewers = [person for person, count in enumerate(given) for _ in range(count)]
     requests = [row | {"author_key": None} for row in pull_requests(REPOSITORIES[0], 1, len(reviewers))]
@@ -189,7 +190,12 @@ def test_work_that_rests_on_few_is_noted_without_a_number():
         }
         for row, reviewer in zip(requests, reviewers, strict=True)
     ]
-    [row], [found] = notes(pull_requests=requests, review_activity=reviews)
+    closings = [{"quarter": QUARTER, "closed_at": datetime(2025, 7, 10), "closed_by_role": "head"}] if closed else []
+    rows, evidence = notes(pull_requests=requests, review_activity=reviews, ov_quarters=closings)
+    if not closed:
+        assert rows == []
+        return
+    [row], [found] = rows, evidence
     assert (row["note_kind"], row["subject"], row["team"]) == ("concentrated_workload", "shop", "shop")
     assert (row["observed_value"], row["usual_value"], row["limit_value"], row["n"]) == (None, None, None, None)
     assert len(found) == 1
