@@ -16,6 +16,7 @@ from dagster_project.guard.bands import COUNT, MEAN_SCORE, people_band
 from dagster_project.guard.release import (
     COUNTS,
     IS_TOLD_OF_PEOPLE,
+    VALUES,
     Cell,
     leaves_enough,
     may_follow,
@@ -26,26 +27,27 @@ from dagster_project.settings import MINIMUM_GROUP_SIZE
 TEAMS, ORGANISATION, CALIBRATION = "ov_team_quarterly", "readiness_quarterly", "calibration_quarterly"
 AUDIT = "metric_audit_quarterly"
 MONTHS_OF_ANSWERS = 3
-VALUES = (
-    "value_quarter",
-    "mean_low",
-    "mean_high",
-    "people_band",
-    "assessed_share_band",
-    "refused_scores",
-    "recent_evidence_band",
-)
 # What is published once and for good, by table: columns, and the rows that are. A second version would be a difference.
 FROZEN = {
-    TEAMS: (f"quarter, team, dimension, status, {', '.join(VALUES)}", "true"),
-    ORGANISATION: ("quarter, people_band, level_recorded_people, clear_growth_people, promotion_ready_people", "true"),
+    TEAMS: (("quarter", "team", "dimension", "status", *VALUES), "true"),
+    ORGANISATION: (("quarter", "people_band", *COUNTS), "true"),
     CALIBRATION: (
-        "quarter, sessions, claims_reviewed, claims_challenged, claims_changed, evidenced_change_rate, "
-        "assessor_groups, calibration_drift, evidence_entries, last_month_evidence_rate",
+        (
+            "quarter",
+            "sessions",
+            "claims_reviewed",
+            "claims_challenged",
+            "claims_changed",
+            "evidenced_change_rate",
+            "assessor_groups",
+            "calibration_drift",
+            "evidence_entries",
+            "last_month_evidence_rate",
+        ),
         "true",
     ),
     AUDIT: (
-        "quarter, team, audit_kind, check_name, finding, evidence",
+        ("quarter", "team", "audit_kind", "check_name", "finding", "evidence"),
         f"{IS_TOLD_OF_PEOPLE} and finding in ('found', 'not_found')",
     ),
 }
@@ -53,17 +55,16 @@ FROZEN = {
 
 def changes(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Iterator[str]:
     """Quarters that have been published, in the attached database `before`, and are not what they were."""
-    exists = "select 1 from duckdb_tables() where database_name = 'before' and table_name = ?"
-    if table not in FROZEN or not connection.execute(exists, [table]).fetchone():
-        return
-    columns, is_frozen = FROZEN[table]
-    of_before = {
+    columns_before = {
         column
         for (column,) in connection.execute(
             "select column_name from duckdb_columns() where database_name = 'before' and table_name = ?", [table]
         ).fetchall()
     }
-    columns = ", ".join(column for column in columns.split(", ") if column in of_before)
+    if table not in FROZEN or not columns_before:
+        return
+    columns, is_frozen = FROZEN[table]
+    columns = ", ".join(column for column in columns if column in columns_before)
     before = f"select {columns} from before.main.{table} where {is_frozen}"
     # Rows of a quarter that were not known then may come; those of a table that is frozen as a whole may not.
     new = "" if table == AUDIT else f" union all (({_of_quarters(columns, name, table)}) except {before})"

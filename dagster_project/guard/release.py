@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from operator import attrgetter
 from typing import Any
 
 import duckdb
@@ -46,6 +47,16 @@ IS_TOLD_OF_PEOPLE = "audit_kind in ('safety', 'perception') and check_name <> 'r
 FEWEST_CLAIMS = 50
 # A group of assessors is compared if so many rows are about people whom it alone assessed: a team in all dimensions.
 FEWEST_ROWS_OF_GROUP = len(OV_DIMENSIONS)
+# What a row tells, and takes from an earlier one where that is carried forward.
+VALUES = (
+    "value_quarter",
+    "mean_low",
+    "mean_high",
+    "people_band",
+    "assessed_share_band",
+    "refused_scores",
+    "recent_evidence_band",
+)
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +92,11 @@ class Verdict:
 
     is_published: bool
     bands: tuple[float, ...] | None
+
+    @property
+    def told(self) -> str | None:
+        """The bands as the record has them."""
+        return None if self.bands is None else " ".join(map(str, self.bands))
 
 
 def judge(cell: Cell, band: float, earlier: Sequence[Cell]) -> Verdict:
@@ -222,7 +238,7 @@ def team_releases(
         published = [
             each for each in earlier if each.team == team and each.is_published and each.quarter < quarter.first_day
         ]
-        last = max(published, key=_age, default=None)
+        last = max(published, key=attrgetter("quarter"), default=None)
         if len(people) < smallest:
             has_cells = any(len(below[each][0]) >= smallest for each in parents if _is_below(each, team, parents))
             rows.append(row | {"status": "in_teams_below" if has_cells else "suppressed"})
@@ -232,8 +248,7 @@ def team_releases(
         known = [*earlier, *cells]
         verdict = judge(cell, band, known) if may_follow(people, known) else Verdict(False, None)
         cells.append(Cell(quarter.first_day, team, people, verdict.bands, verdict.is_published))
-        told = None if verdict.bands is None else " ".join(map(str, verdict.bands))
-        row |= {"possible_bands": told}
+        row |= {"possible_bands": verdict.told}
         if verdict.is_published:
             covered = set().union(*(eligible[each] for each in teams))
             row |= {"status": "published", "value_quarter": quarter.first_day, "mean_low": band}
@@ -246,10 +261,6 @@ def team_releases(
             row |= {"status": "suppressed"}
         rows.append(row)
     return rows, cells
-
-
-def _age(cell: Cell) -> date:
-    return cell.quarter
 
 
 def _is_below(team: str, ancestor: str, parents: Mapping[str, str | None]) -> bool:
@@ -372,14 +383,12 @@ def _with_carried_values(connection: duckdb.DuckDBPyConnection, rows: list[dict[
     found = []
     for row in rows:
         if row["status"] == "carried_forward":
-            names = ["mean_low", "mean_high", "people_band", "assessed_share_band"]
-            names += ["refused_scores", "recent_evidence_band"]
             values = connection.execute(
-                f"select {', '.join(names)} from restricted.ov_releases "
+                f"select {', '.join(VALUES)} from restricted.ov_releases "
                 "where quarter = ? and dimension = ? and team = ?",
                 [row["value_quarter"], row["dimension"], row["team"]],
             ).fetchone()
-            row = row | dict(zip(names, values, strict=True))
+            row = row | dict(zip(VALUES, values, strict=True))
         found.append(row)
     return found
 
@@ -555,8 +564,7 @@ def _organisation(connection: duckdb.DuckDBPyConnection, quarter: Quarter, small
             count,
             recorded_counts(connection, name),
         )
-        told = None if verdict.bands is None else " ".join(map(str, verdict.bands))
-        row |= {name: count if verdict.is_published else None, f"possible_{name}": told}
+        row |= {name: count if verdict.is_published else None, f"possible_{name}": verdict.told}
         members = [
             {"quarter": quarter.first_day, "count_name": name, "person_key": person, "is_counted": is_counted}
             for person, is_counted in sorted(people.items())

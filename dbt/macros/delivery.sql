@@ -212,8 +212,8 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {%- endmacro %}
 
 
-{# Every change shipped, with what of its lead time counts: that of each commit, or of its pull request, which ships with
-   the last of its commits and starts with the first of them. #}
+{# Every change shipped in a touched period, with what of its lead time counts: that of each commit, or of its pull
+   request, which ships with the last of its commits and starts with the first of them, and has no updates. #}
 {% macro changes_with_lead_time() -%}
     {%- if var('lead_time_unit') == 'pull_request' %}
     with pull_requests as (
@@ -267,6 +267,7 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
         merge_to_build_hours,
         build_to_deploy_hours
     from {{ ref('fct_changes') }}
+    where {{ is_in_touched_period('deployed_on') }}
     {%- endif %}
 {%- endmacro %}
 

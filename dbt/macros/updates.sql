@@ -259,3 +259,12 @@
     insert into {{ arguments.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arguments.temp_relation }}
 {% endmacro %}
+
+{# Where a build is no update, nothing is touched. columns: name → type. #}
+{% macro no_rows(columns) -%}
+    select
+        {%- for name, type in columns.items() %}
+        cast(null as {{ dbt.type_string() if type == 'string' else type }}) as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    where false
+{%- endmacro %}

@@ -544,7 +544,7 @@ def next_level(person: str, quarter: int, number: int) -> dict:
 
 def growth_review(person: str, quarter: date = Q2, signal: str = "clear") -> dict:
     return {"person_key": person, "quarter": f"{quarter}", "current_level": "senior", "growth_signal": signal} | {
-        "reviewed_at": f"{quarter.replace(month=quarter.month + 2)}-20T00:00:00Z".replace("-01-20", "-20")
+        "reviewed_at": f"{quarter.replace(month=quarter.month + 2, day=20)}T00:00:00Z"
     }
 
 

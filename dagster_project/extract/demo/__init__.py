@@ -37,7 +37,7 @@ from dagster_project.extract.demo import backend, experience, feedback, oncall, 
 from dagster_project.extract.demo.delivery import Delivery, Row
 from dagster_project.extract.demo.incidents import incidents_of
 from dagster_project.extract.demo.operations import operational_changes, synthetic_checks
-from dagster_project.extract.demo.organisation import LAST_DAY, MEASURED_DAYS, PLANTED, Period, Truth
+from dagster_project.extract.demo.organisation import AS_OF, MEASURED_DAYS, PLANTED, Period, Truth
 from dagster_project.load import Batch, load
 from dagster_project.settings import DemoSource, Settings, load_settings
 from dagster_project.slo.definitions import FOLDER
@@ -135,8 +135,7 @@ def write_installation(folder: Path, source: DemoSource) -> Path:
     config = {
         "data_dir": ".",
         "reference_dir": "seeds",
-        # A week after the record ends, when its last period is final.
-        "vars": {"as_of": f"{LAST_DAY + timedelta(days=8)}"},
+        "vars": {"as_of": f"{AS_OF}"},
         "sources": [source.model_dump()],
     }
     file = folder / "plumbline.yaml"

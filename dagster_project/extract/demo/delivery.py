@@ -402,7 +402,7 @@ class Delivery:
     def _author(self, at: datetime) -> str:
         team = self.service.team_at(at.date())
         author = self.random.choice(team.engineers)
-        is_concentrated = team.name == CONCENTRATED.team and CONCENTRATED.covers(at)
+        is_concentrated = CONCENTRATED.holds_for(team, at)
         return team.engineers[0] if is_concentrated and self._commits % WORK_OF_ONE_IN else author
 
     def _sha(self) -> str:

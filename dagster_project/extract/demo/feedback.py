@@ -127,7 +127,7 @@ def _retrospectives(period: Period, random: Random) -> Iterator[Row]:
             held_at = period.end - timedelta(weeks=weeks, hours=random.randint(8, 14))
             if held_at < period.start:
                 break
-            is_silent = team.name == SILENT.team and SILENT.covers(held_at)
+            is_silent = SILENT.holds_for(team, held_at)
             participation = PARTICIPATION_SILENT if is_silent else PARTICIPATION
             agreed = random.randint(0, 4)
             yield {
@@ -170,7 +170,7 @@ def _survey_responses(period: Period, random: Random) -> Iterator[Row]:
                 at = period.end - timedelta(weeks=week, minutes=random.randint(600, 4000))
                 if at < period.start:
                     break
-                is_slow = team.name == PERCEPTION_GAP.team and at >= PERCEPTION_GAP.begins
+                is_slow = PERCEPTION_GAP.holds_for(team, at)
                 for question in QUESTIONS:
                     answers = ANSWERS_OF_THE_SLOW if is_slow and question == "perceived_speed" else USUAL_ANSWERS
                     yield {
@@ -189,11 +189,11 @@ def _reviews(delivery: Delivery, seed: int) -> Iterator[Row]:
     for request in delivery.pull_requests:
         for at in filter(None, dict.fromkeys((seen(request.first_review_at), seen(request.approved_at)))):
             team = delivery.service.team_at(at.date())
-            is_silent = team.name == SILENT.team and SILENT.covers(at)
+            is_silent = SILENT.holds_for(team, at)
             says_nothing = random.random() < (SILENT_REVIEW_RATE_SILENT if is_silent else SILENT_REVIEW_RATE)
             is_approval = at == request.approved_at
             reviewer = random.choice([each for each in team.engineers if each != request.author])
-            if team.name == CONCENTRATED.team and CONCENTRATED.covers(at) and request.number % WORK_OF_ONE_IN:
+            if CONCENTRATED.holds_for(team, at) and request.number % WORK_OF_ONE_IN:
                 reviewer = team.engineers[1 if request.author != team.engineers[1] else 0]
             yield {
                 "review_id": f"{delivery.service.name}/{request.number}/{int(is_approval)}",

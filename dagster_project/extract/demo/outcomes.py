@@ -8,7 +8,7 @@ from random import Random
 
 from dagster_project.contracts import KPIS, OV_DIMENSIONS
 from dagster_project.extract.demo.delivery import Row
-from dagster_project.extract.demo.organisation import TEAMS, Period, is_working_day
+from dagster_project.extract.demo.organisation import AS_OF, TEAMS, Period, is_working_day
 from dagster_project.reference import read_file
 from dagster_project.settings import PROJECT_DIR
 
@@ -25,8 +25,7 @@ WORKING_DAYS_PER_ENTRY = 3
 LEADS_OF_GROUP = 6
 PROJECTS = ("faster checkout", "search relevance", "price service", "one design system")
 STAKEHOLDERS = ("merchants", "support", "buyers", "finance")
-# The last quarter of the record is not closed yet.
-CLOSED_AFTER = timedelta(days=12)
+CLOSED_AFTER = timedelta(days=6)
 
 # Rows of decision_log.csv; change_failure_rate has informed one that it may not, slow_requests none at all.
 DECISIONS_MADE = [
@@ -131,7 +130,7 @@ def closed_quarters(period: Period) -> Iterator[tuple[date, datetime, str]]:
     """Rows of ov_quarters.csv."""
     for first_day in _quarters(period):
         closed_at = datetime.combine(_quarter_after(first_day), time(17)) + CLOSED_AFTER
-        if closed_at < period.end:
+        if closed_at.date() < AS_OF:
             yield first_day, closed_at, "head of engineering"
 
 
@@ -172,6 +171,7 @@ def _assessments(first_day: date, memberships: Iterable[Row], random: Random) ->
     """The manager's score of everybody in every dimension, their own, and now and then the panel's."""
     assessed_at = datetime.combine(_quarter_after(first_day), time(15)) - timedelta(days=5)
     for person, team in _present(first_day, memberships).items():
+        group = next(each for each in TEAMS if each.name == team).parent or team
         for dimension in OV_DIMENSIONS:
             score = 5 if team == UNANIMOUS_TEAM else random.choices(list(CHANCES), CHANCES.values())[0]
             roles = {"manager": score, "self": min(5, score + random.randint(0, 1))}
@@ -184,7 +184,7 @@ def _assessments(first_day: date, memberships: Iterable[Row], random: Random) ->
                     "dimension": dimension,
                     "score": given,
                     "assessor_role": role,
-                    "assessor_group": (group := next(each for each in TEAMS if each.name == team).parent or team),
+                    "assessor_group": group,
                     "assessor_key": person if role == "self" else f"{group}-lead-{random.randrange(LEADS_OF_GROUP)}",
                     "evidence_links": f"https://wiki.example/{random.randrange(10**6):06}",
                     "has_narrative": random.random() < 0.9,

@@ -35,16 +35,16 @@ attempts as (
 
 ),
 
+-- Only a success has a place in the sequence.
 in_sequence as (
 
     select
         *,
-        row_number() over service_line as production_sequence,
-        lag(deployment_key) over service_line as replaced_deployment_key,
-        lag(deployed_version) over service_line as replaced_version
+        case when is_success then row_number() over service_line end as production_sequence,
+        case when is_success then lag(deployment_key) over service_line end as replaced_deployment_key,
+        case when is_success then lag(deployed_version) over service_line end as replaced_version
     from attempts
-    where is_success
-    window service_line as (partition by service order by finished_at, deployment_key)
+    window service_line as (partition by service, is_success order by finished_at, deployment_key)
 
 ),
 
@@ -62,18 +62,15 @@ first_runs as (
 compared as (
 
     select
-        attempts.*,
-        in_sequence.production_sequence,
-        in_sequence.replaced_deployment_key,
+        in_sequence.*,
         case
             when in_sequence.replaced_deployment_key is null then 'new'
-            when attempts.commit_relation is not null then attempts.commit_relation
-            when attempts.deployed_version = in_sequence.replaced_version then 'same'
+            when in_sequence.commit_relation is not null then in_sequence.commit_relation
+            when in_sequence.deployed_version = in_sequence.replaced_version then 'same'
             when in_sequence.production_sequence > first_runs.production_sequence then 'earlier'
             else 'new'
         end as relation
-    from attempts
-    left join in_sequence on attempts.deployment_key = in_sequence.deployment_key
+    from in_sequence
     left join first_runs
         on
             in_sequence.service = first_runs.service

@@ -6,7 +6,6 @@
 with changes as (
 
     select * from ({{ changes_with_lead_time() }}) as shipped
-    where {{ is_in_touched_period('deployed_on') }}
 
 ),
 

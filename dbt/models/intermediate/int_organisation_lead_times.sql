@@ -5,9 +5,7 @@
 with changes as (
 
     select * from ({{ changes_with_lead_time() }}) as shipped
-    where
-        team is not null
-        and {{ is_in_touched_period('deployed_on') }}
+    where team is not null
 
 ),
 

@@ -30,8 +30,5 @@ from {{ ref('int_touched_event_days') }} as requests
 inner join {{ ref('stg_journeys') }} as journeys on requests.service = journeys.api_service
 where requests.event_table = 'requests'
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day
-where false
+{{ no_rows({'service': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -23,8 +23,5 @@ select
 from {{ ref('int_deployments') }} as known
 inner join deployments on known.deployment_key = deployments.deployment_key
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as deployed_on
-where false
+{{ no_rows({'service': 'string', 'deployed_on': 'date'}) }}
 {%- endif %}

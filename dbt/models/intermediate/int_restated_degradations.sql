@@ -24,8 +24,5 @@ select
 from deployments
 left join {{ ref('int_degraded_arms') }} as arms on deployments.deployment_key = arms.deployment_key
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as deployment_key,
-    cast(null as date) as day
-where false
+{{ no_rows({'deployment_key': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -21,8 +21,5 @@ where
         'month', day_of('least(seen.as_of, as_of.as_of)') ~ ' - interval ' ~ (days_changed_before() + 1) ~ ' day'
     ) }}
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as month
-where false
+{{ no_rows({'service': 'string', 'month': 'date'}) }}
 {%- endif %}

@@ -6,8 +6,5 @@ select distinct
     cast({{ each_day('day', 'day + interval 27 day') }} as date) as day
 from {{ ref('int_restated_vital_days') }}
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day
-where false
+{{ no_rows({'service': 'string', 'day': 'date'}) }}
 {%- endif %}

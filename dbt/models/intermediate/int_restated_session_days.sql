@@ -56,8 +56,5 @@ select
 from {{ as_it_stands('int_session_activity') }} as activity
 inner join moved_starts on activity.service = moved_starts.service
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day
-where false
+{{ no_rows({'service': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -20,8 +20,5 @@ where
     bins.day > {{ day_of('least(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days }} day
     and bins.day <= {{ day_of('greatest(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days }} day
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day
-where false
+{{ no_rows({'service': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -41,6 +41,5 @@ union
 select deployment_key
 from {{ changed_since_last_build('deployment_windows') }} as differing
 {%- else -%}
-select cast(null as {{ dbt.type_string() }}) as deployment_key
-where false
+{{ no_rows({'deployment_key': 'string'}) }}
 {%- endif %}

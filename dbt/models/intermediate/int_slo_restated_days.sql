@@ -22,8 +22,5 @@ where
     windows.day_ends_at > seen.as_of
     or windows.evaluated_at < windows.day_ends_at
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as definition,
-    cast(null as date) as day
-where false
+{{ no_rows({'definition': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -108,8 +108,5 @@ select
 from {{ ref('stg_slos') }} as slos
 inner join source_days on slos.numerator_source = source_days.event_source
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as definition,
-    cast(null as date) as counted_on
-where false
+{{ no_rows({'definition': 'string', 'counted_on': 'date'}) }}
 {%- endif %}

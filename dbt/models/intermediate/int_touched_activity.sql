@@ -29,9 +29,5 @@ where
     activity.day >= new_sessions.first_day - interval {{ days_changed_before() }} day
     and activity.day <= new_sessions.last_day + interval 1 day
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day,
-    cast(null as date) as utc_day
-where false
+{{ no_rows({'service': 'string', 'day': 'date', 'utc_day': 'date'}) }}
 {%- endif %}

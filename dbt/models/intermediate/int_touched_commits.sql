@@ -37,6 +37,5 @@ inner join {{ new_pull_requests(pull_requests, events) }} as pull_requests
         and changes.repository = pull_requests.repository
         and changes.pull_request_number = pull_requests.pull_request_number
 {%- else -%}
-select cast(null as {{ dbt.type_string() }}) as commit_sha
-where false
+{{ no_rows({'commit_sha': 'string'}) }}
 {%- endif %}

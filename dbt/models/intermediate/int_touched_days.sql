@@ -71,8 +71,5 @@ select
 from {{ ref('int_deployments') }} as deployments
 inner join {{ ref('int_touched_heads') }} as heads on deployments.commit_sha = heads.commit_sha
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as deployed_on
-where false
+{{ no_rows({'service': 'string', 'deployed_on': 'date'}) }}
 {%- endif %}

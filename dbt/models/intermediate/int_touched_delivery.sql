@@ -23,10 +23,5 @@ from {{ differences(
     delivery_keys() + ['last_day', 'is_complete', 'is_provisional'], ref('int_periods'), as_it_stands('int_delivery')
 ) }} as differing
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as owner_kind,
-    cast(null as {{ dbt.type_string() }}) as owner_name,
-    cast(null as {{ dbt.type_string() }}) as period,
-    cast(null as date) as first_day
-where false
+{{ no_rows({'owner_kind': 'string', 'owner_name': 'string', 'period': 'string', 'first_day': 'date'}) }}
 {%- endif %}

@@ -22,9 +22,5 @@ from {{ newly_replaced(table) }} as replaced
 {{- '\nunion' if not loop.last }}
 {%- endfor %}
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as event_table,
-    cast(null as {{ dbt.type_string() }}) as service,
-    cast(null as date) as day
-where false
+{{ no_rows({'event_table': 'string', 'service': 'string', 'day': 'date'}) }}
 {%- endif %}

@@ -47,11 +47,11 @@ select
 from heads
 left join places on heads.commit_sha = places.commit_sha
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as commit_sha,
-    cast(null as {{ dbt.type_string() }}) as source,
-    cast(null as {{ dbt.type_string() }}) as repository,
-    cast(null as bigint) as mainline_position,
-    cast(null as boolean) as is_current
-where false
+{{ no_rows({
+    'commit_sha': 'string',
+    'source': 'string',
+    'repository': 'string',
+    'mainline_position': 'bigint',
+    'is_current': 'boolean'
+}) }}
 {%- endif %}

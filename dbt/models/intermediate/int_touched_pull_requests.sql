@@ -81,9 +81,5 @@ from {{ ref('int_changes') }} as changes
 inner join deployments on changes.deployment_key = deployments.deployment_key
 where changes.pull_request_number is not null
 {%- else -%}
-select
-    cast(null as {{ dbt.type_string() }}) as source,
-    cast(null as {{ dbt.type_string() }}) as repository,
-    cast(null as bigint) as pull_request_number
-where false
+{{ no_rows({'source': 'string', 'repository': 'string', 'pull_request_number': 'bigint'}) }}
 {%- endif %}

@@ -579,19 +579,20 @@ team_checks as (
 ),
 
 -- Of what is not judged no word either: it would be another one when one more answer comes.
-untold_checks as (
+told_checks as (
 
     select
-        team_checks.quarter,
-        team_checks.team,
-        team_checks.check_name,
-        case when closed.quarter is null then 'the quarter is not closed' else 'not judged' end as reason
+        team_checks.*,
+        case
+            when
+                team_checks.audit_kind not in ('safety', 'perception')
+                or team_checks.check_name = 'reporting_drops'
+                then null
+            when closed.quarter is null then 'the quarter is not closed'
+            when team_checks.finding = 'not_judged' then 'not judged'
+        end as untold
     from team_checks
     left join {{ source('reference', 'ov_quarters') }} as closed on team_checks.quarter = closed.quarter
-    where
-        team_checks.audit_kind in ('safety', 'perception')
-        and team_checks.check_name <> 'reporting_drops'
-        and (team_checks.finding = 'not_judged' or closed.quarter is null)
 
 ),
 
@@ -600,25 +601,20 @@ checks as (
     select * from published_checks
     union all
     select
-        team_checks.quarter,
-        team_checks.team,
-        team_checks.audit_kind,
-        team_checks.check_name,
-        case when untold.reason is null then team_checks.finding else 'not_judged' end as finding,
-        team_checks.claim,
-        coalesce(untold.reason, team_checks.evidence) as evidence,
-        team_checks.evidence_query
-    from team_checks
-    left join untold_checks as untold
-        on
-            team_checks.quarter = untold.quarter
-            and team_checks.team = untold.team
-            and team_checks.check_name = untold.check_name
+        told_checks.quarter,
+        told_checks.team,
+        told_checks.audit_kind,
+        told_checks.check_name,
+        case when told_checks.untold is null then told_checks.finding else 'not_judged' end as finding,
+        told_checks.claim,
+        coalesce(told_checks.untold, told_checks.evidence) as evidence,
+        told_checks.evidence_query
+    from told_checks
     left join published_checks
         on
-            team_checks.quarter = published_checks.quarter
-            and team_checks.team = published_checks.team
-            and team_checks.check_name = published_checks.check_name
+            told_checks.quarter = published_checks.quarter
+            and told_checks.team = published_checks.team
+            and told_checks.check_name = published_checks.check_name
     where published_checks.quarter is null
 
 ),
