@@ -1,11 +1,15 @@
-"""Two services of one repository, told apart by path rules, through all layers and the gate."""
+"""Two services of one repository, told apart by path rules, from the git source to the marts."""
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
-from running import TEAMS, published, refresh_here
+from running import TEAMS, build_here
+
+from dagster_project.settings import load_settings
 
 SERVICES = (
     "service,team,component_kind,repository,paths\n"
@@ -50,7 +54,7 @@ def repository(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory) -> Path:
+def marts(tmp_path_factory) -> Iterator[duckdb.DuckDBPyConnection]:
     folder = tmp_path_factory.mktemp("monorepo")
     repository(folder / "mono.git")
     (folder / "seeds").mkdir()
@@ -58,17 +62,19 @@ def config(tmp_path_factory) -> Path:
     (folder / "seeds/teams.csv").write_text(TEAMS + "shop,,UTC\n", encoding="utf-8")
     config = folder / "plumbline.yaml"
     config.write_text(f"data_dir: data\nsources:\n{SOURCES}", encoding="utf-8")
-    refresh_here(config)
-    return config
+    settings = load_settings(config)
+    build_here(settings)
+    with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
+        connection.execute("use marts")
+        yield connection
 
 
-def test_a_change_belongs_to_the_services_whose_rules_its_files_match_and_counts_in_each(config):
-    shipped = published(
-        config,
+def test_a_change_belongs_to_the_services_whose_rules_its_files_match_and_counts_in_each(marts):
+    shipped = marts.sql(
         "select service, hour(changes.started_at), version from fct_changes as changes "
-        "join fct_deployments using (deployment_key, service) order by all",
+        "join fct_deployments using (deployment_key, service) order by all"
     )
-    assert shipped == [
+    assert shipped.fetchall() == [
         ("api", 2, "api-2"),
         ("api", 3, "api-2"),
         ("api", 6, "api-4"),
@@ -77,6 +83,6 @@ def test_a_change_belongs_to_the_services_whose_rules_its_files_match_and_counts
     ]
 
 
-def test_a_deployment_of_nothing_that_is_the_service_s_own_is_one_of_size_0(config):
-    sizes = published(config, "select version, changes from fct_deployments where production_sequence > 1 order by 1")
-    assert sizes == [("api-2", 2), ("api-3", 0), ("api-4", 1), ("web-2", 2), ("web-3", 0)]
+def test_a_deployment_of_nothing_that_is_the_service_s_own_is_one_of_size_0(marts):
+    sizes = marts.sql("select version, changes from fct_deployments where production_sequence > 1 order by 1")
+    assert sizes.fetchall() == [("api-2", 2), ("api-3", 0), ("api-4", 1), ("web-2", 2), ("web-3", 0)]

@@ -43,7 +43,7 @@ class Installation:
 
     def build(self) -> bool:
         """Build once more; returns whether that updated what was there."""
-        dbt(self.file, "run", **with_version(VARIABLES))
+        dbt(self.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
         return self.is_update()
 
     def is_update(self) -> bool:
@@ -208,7 +208,7 @@ class Updates:
         installation = Installation(folder)
         installation.load({"deployments": [deployment(1, 0), deployment(2, 1)]})
         assert not installation.build()
-        results = dbt(installation.file, "run", **with_version(VARIABLES))
+        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
         assert installation.is_update()
         # In the order in which they ran, so that each reads what others left.
         results = sorted(results, key=lambda result: max((part.completed_at for part in result.timing), default=START))
@@ -273,13 +273,13 @@ def histories_agree(updates: Updates, seed: int) -> None:
             assert every_table(updated) == every_table(full)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_an_update_makes_of_a_history_what_a_build_of_everything_at_once_makes_of_it(updates, seed):
     histories_agree(updates, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3, 60))
+@pytest.mark.parametrize("seed", range(2, 60))
 def test_updates_of_many_histories_make_of_them_what_builds_of_everything_at_once_do(updates, seed):
     histories_agree(updates, seed)
 
