@@ -212,7 +212,7 @@
     {%- set perceptions = [
         {
             'question': 'psychological_safety',
-            'data': 'neither silent reviews nor participation in retrospectives',
+            'stayed': 'neither silent reviews nor participation in retrospectives moved',
             'is_known': 'coalesce(' ~ silence_shift() ~ ', ' ~ participation_shift() ~ ') is not null',
             'has_improved': 'coalesce(' ~ has_fallen(silence_shift()) ~ ', false) or coalesce('
                 ~ has_risen(participation_shift()) ~ ', false)',
@@ -224,7 +224,7 @@
         },
         {
             'question': 'sustainable_workload',
-            'data': 'interruptions out of business hours',
+            'stayed': 'interruptions out of business hours did not move',
             'is_known': interruptions_shift() ~ ' is not null',
             'has_improved': has_fallen(interruptions_shift()),
             'has_worsened': has_risen(interruptions_shift()),
@@ -236,7 +236,7 @@
         {%- do perceptions.append({
             'question': question,
             'layer': layer,
-            'data': 'no KPI of ' ~ layer,
+            'stayed': 'no KPI of ' ~ (layer | replace('_', ' ')) ~ ' moved',
             'is_known': 'measured.judged_kpis > 0',
             'has_improved': 'measured.improving_kpis > 0',
             'has_worsened': 'measured.worsening_kpis > 0',

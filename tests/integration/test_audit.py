@@ -57,6 +57,14 @@ def test_every_planted_team_is_found_and_no_clean_one_is_flagged(demo):
     }
 
 
+def test_what_is_found_is_said_in_a_sentence(demo):
+    said = dict(demo.sql(f"select check_name, claim from marts.metric_audit_quarterly where {FOUND}").fetchall())
+    assert said["perceived_speed"] == "Answers to perceived speed moved, and no KPI of delivery speed moved with them."
+    assert said["changes_split"] == (
+        "Pull requests are more and smaller than in the quarter before, and bring no more lines together."
+    )
+
+
 def test_a_finding_leads_to_the_rows_behind_it(demo):
     queries = demo.sql("""
         select check_name, finding, evidence_query from marts.metric_audit_quarterly where evidence_query is not null
