@@ -29,6 +29,8 @@ CASES: dict[str, dict[str, Any]] = {
     "rare": {"service": "calm", "state": ["insufficient_data"] * 16 + ["healthy"] * 15},
     "less-rare": {"service": "calm", "state": ["no_data"] * 15 + ["healthy"] * 16},
     "one-failure-too-much": {"service": "calm", "budget": 0.99},
+    "month-that-begins": {"service": "calm", "state": "insufficient_data", "a_day": 1.0},
+    "rare-in-its-month": {"service": "calm", "state": "insufficient_data", "a_day": 0.6},
     "old": {"service": "calm", "reviewed_on": date(2025, 10, 1)},
     "just-not-old": {"service": "calm", "reviewed_on": date(2025, 10, 2)},
     "never-reviewed": {"service": "calm", "reviewed_on": None},
@@ -48,9 +50,14 @@ def each_day(value: Any) -> list[Any]:
 
 def daily(name: str, case: dict[str, Any]) -> list[dict[str, Any]]:
     states, left = each_day(case.get("state", "healthy")), each_day(case.get("left", 0.5))
+    calendar = "a_day" in case
     return [
         {
             "day": day,
+            "window_starts_at": MARCH if calendar else day - timedelta(days=27),
+            "evaluated_at": day + timedelta(days=1),
+            "window_hours": 24.0 * (31 if calendar else 28),
+            "window_total": int(case["a_day"] * day.day) if calendar else 10 if state == "insufficient_data" else 2800,
             "slo": name,
             "objective": 1,
             "objective_name": "good",
@@ -60,7 +67,7 @@ def daily(name: str, case: dict[str, Any]) -> list[dict[str, Any]]:
             "target": 0.99,
             "good": 95,
             "total": 100,
-            "budget_total": case.get("budget", 28.0),
+            "budget_total": case["a_day"] * day.day / 10 if calendar else case.get("budget", 28.0),
             "budget_remaining_rate": remaining,
             "state": state,
         }
@@ -139,6 +146,8 @@ def reviews():
         "rare": "low_traffic",
         "less-rare": "matches",
         "one-failure-too-much": "low_traffic",
+        "month-that-begins": "matches",
+        "rare-in-its-month": "low_traffic",
         "old": "stale",
         "just-not-old": "matches",
         "never-reviewed": "stale",

@@ -1,11 +1,23 @@
 {%- set judged_states = "('healthy', 'burning', 'exhausted')" -%}
 {#- As for a degraded deployment: a rise beyond chance, one-sided p below 0.001. -#}
 {%- set surely = 3.09 -%}
+{%- set whole_window = ratio('window_hours', hours_between('window_starts_at', 'evaluated_at')) -%}
 
 with as_of as (
 
     select {{ local_time('as_of') }} as local_as_of
     from {{ ref('int_as_of') }}
+
+),
+
+-- What a window has seen at its day, as if it had gone on like that to its end: a calendar window begins with nothing.
+days as (
+
+    select
+        *,
+        window_total * {{ whole_window }} as expected_total,
+        budget_total * {{ whole_window }} as expected_budget
+    from {{ ref('slo_attainment_daily') }}
 
 ),
 
@@ -20,11 +32,16 @@ months as (
         count(*) filter (where state in {{ judged_states }}) as judged_days,
         count(*) filter (where state = 'burning') as burning_days,
         count(*) filter (where state = 'exhausted') as exhausted_days,
-        count(*) filter (where state not in {{ judged_states }} or budget_total < 1) as low_traffic_days,
+        count(*) filter (
+            where
+            state in ('no_data', 'data_error')
+            or (state = 'insufficient_data' and expected_total < {{ var('slo_minimum_events') }})
+            or expected_budget < 1
+        ) as low_traffic_days,
         cast(sum(good) as bigint) as good,
         cast(sum(total) as bigint) as total,
         min(budget_remaining_rate) filter (where state in {{ judged_states }}) as lowest_budget_remaining_rate
-    from {{ ref('slo_attainment_daily') }}
+    from days
     group by month, slo, objective
 
 ),
