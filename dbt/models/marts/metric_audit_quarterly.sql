@@ -368,7 +368,8 @@ perceptions as (
             "moved.movement <> 'stayed' and not case moved.movement when 'rose' then " ~ perception.has_improved
             ~ ' else ' ~ perception.has_worsened ~ ' end'
         ) }} else 'not_judged' end as finding,
-        'Answers to {{ perception.question | replace('_', ' ') }} moved, and {{ perception.stayed }} with them.' as claim,
+        'Answers to {{ perception.question | replace('_', ' ') }} moved, and {{ perception.stayed }} with them.'
+            as claim,
         'answers ' || coalesce(moved.movement, 'unknown') || '; ' || {{ perception.evidence }} as evidence,
         {{ perception.query }} as evidence_query
     from compared
