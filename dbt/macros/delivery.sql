@@ -212,8 +212,8 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
 {%- endmacro %}
 
 
-{# Every change shipped in a touched period, with what of its lead time counts: that of each commit, or of its pull
-   request, which ships with the last of its commits and starts with the first of them, and has no updates. #}
+{# Every change shipped, in an update those of touched periods, with what of its lead time counts: that of each commit; or
+   that of its pull request, which ships with the last of its commits and starts with the first of them. #}
 {% macro changes_with_lead_time() -%}
     {%- if var('lead_time_unit') == 'pull_request' %}
     with pull_requests as (

@@ -1,4 +1,4 @@
-"""Two services of one repository, told apart by path rules, from the git source to the marts."""
+"""Two services of one repository, told apart by path rules, from the git source to the marts and the gate."""
 
 import os
 import subprocess
@@ -9,6 +9,8 @@ import duckdb
 import pytest
 from running import TEAMS, build_here
 
+from dagster_project.quality.gate import run_gate
+from dagster_project.quality.record import gate_summary
 from dagster_project.settings import load_settings
 
 SERVICES = (
@@ -64,6 +66,8 @@ def marts(tmp_path_factory) -> Iterator[duckdb.DuckDBPyConnection]:
     config.write_text(f"data_dir: data\nsources:\n{SOURCES}", encoding="utf-8")
     settings = load_settings(config)
     build_here(settings)
+    record = run_gate(settings, ["fct_changes", "fct_deployments"])
+    assert record.passed, gate_summary(record)
     with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
         connection.execute("use marts")
         yield connection

@@ -12,7 +12,7 @@ from typing import Literal
 
 # The record ends here, whatever the clock says, so that the same options always give the same rows.
 LAST_DAY = date(2026, 6, 30)
-# A week later its last period is final.
+# A week after the end of that day its last period is final.
 AS_OF = LAST_DAY + timedelta(days=8)
 # Front ends report since 2026-02-01: 28 days of baseline before any planted truth, and a quick first run.
 MEASURED_DAYS = 150
@@ -49,7 +49,7 @@ class Truth:
     is_noticed: bool = False
 
     def covers(self, at: datetime) -> bool:
-        return self.begins <= at and (self.ends is None or at < self.ends)
+        return (self.begins is None or self.begins <= at) and (self.ends is None or at < self.ends)
 
     def holds_for(self, team: Team, at: datetime) -> bool:
         return team.name == self.team and self.covers(at)

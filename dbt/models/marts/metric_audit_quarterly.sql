@@ -579,8 +579,9 @@ team_checks as (
     {% endfor %}
 ),
 
--- Of what is not judged no word either: it would be another one when one more answer comes.
-told_checks as (
+-- Of people nothing is told before the quarter is closed; and of what is not judged no word: it would be another one when
+-- one more answer comes.
+guarded_checks as (
 
     select
         team_checks.*,
@@ -591,9 +592,10 @@ told_checks as (
                 then null
             when closed.quarter is null then 'the quarter is not closed'
             when team_checks.finding = 'not_judged' then 'not judged'
-        end as untold
+        end as untold_because
     from team_checks
-    left join {{ source('reference', 'ov_quarters') }} as closed on team_checks.quarter = closed.quarter
+    left join (select distinct quarter from {{ source('reference', 'ov_quarters') }}) as closed
+        on team_checks.quarter = closed.quarter
 
 ),
 
@@ -602,20 +604,20 @@ checks as (
     select * from published_checks
     union all
     select
-        told_checks.quarter,
-        told_checks.team,
-        told_checks.audit_kind,
-        told_checks.check_name,
-        case when told_checks.untold is null then told_checks.finding else 'not_judged' end as finding,
-        told_checks.claim,
-        coalesce(told_checks.untold, told_checks.evidence) as evidence,
-        told_checks.evidence_query
-    from told_checks
+        guarded_checks.quarter,
+        guarded_checks.team,
+        guarded_checks.audit_kind,
+        guarded_checks.check_name,
+        case when guarded_checks.untold_because is null then guarded_checks.finding else 'not_judged' end as finding,
+        guarded_checks.claim,
+        coalesce(guarded_checks.untold_because, guarded_checks.evidence) as evidence,
+        guarded_checks.evidence_query
+    from guarded_checks
     left join published_checks
         on
-            told_checks.quarter = published_checks.quarter
-            and told_checks.team = published_checks.team
-            and told_checks.check_name = published_checks.check_name
+            guarded_checks.quarter = published_checks.quarter
+            and guarded_checks.team = published_checks.team
+            and guarded_checks.check_name = published_checks.check_name
     where published_checks.quarter is null
 
 ),
