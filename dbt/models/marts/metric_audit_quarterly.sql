@@ -579,8 +579,15 @@ team_checks as (
     {% endfor %}
 ),
 
--- Of people nothing is told before the quarter is closed; and of what is not judged no word: it would be another one when
--- one more answer comes.
+closed_quarters as (
+
+    select distinct quarter
+    from {{ source('reference', 'ov_quarters') }}
+
+),
+
+-- Of people nothing is told before the quarter is closed; and of what is not judged no word: it would be another one
+-- when one more answer comes.
 guarded_checks as (
 
     select
@@ -594,8 +601,7 @@ guarded_checks as (
             when team_checks.finding = 'not_judged' then 'not judged'
         end as untold_because
     from team_checks
-    left join (select distinct quarter from {{ source('reference', 'ov_quarters') }}) as closed
-        on team_checks.quarter = closed.quarter
+    left join closed_quarters as closed on team_checks.quarter = closed.quarter
 
 ),
 
