@@ -96,3 +96,11 @@
 {% macro spark__whole_numbers_below(number) -%}
     sequence(0, {{ number }} - 1)
 {%- endmacro %}
+
+
+{# What keeps an engine from moving what follows into the joins around it; Spark has no word for it. #}
+{% macro materialized() %}{{ adapter.dispatch('materialized')() }}{% endmacro %}
+
+{% macro default__materialized() %}materialized{% endmacro %}
+
+{% macro spark__materialized() %}{% endmacro %}

@@ -17,7 +17,7 @@
 with
 {% for scan in scans -%}
 {% if scan != of_sessions -%}
-units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_classes() }} (
+units_{{ loop.index }} as {{ materialized() if scan.classes > slo_enumerated_classes() }} (
 
     select
         {{ slot_number('events.counted_at', scan.slot_minutes) }} as slot_number,
@@ -30,7 +30,7 @@ units_{{ loop.index }} as {{ 'materialized' if scan.classes > slo_enumerated_cla
 ),
 
 {% endif -%}
-classes_{{ loop.index }} as materialized (
+classes_{{ loop.index }} as {{ materialized() }} (
 
     {% if scan.classes <= slo_enumerated_classes() -%}
     {{ slo_all_classes(scan) }}
@@ -45,7 +45,7 @@ classes_{{ loop.index }} as materialized (
 ),
 
 {% endfor -%}
-class_codes as materialized (
+class_codes as {{ materialized() }} (
 
     {% for scan in scans -%}
     {%- set number = loop.index -%}
@@ -68,7 +68,7 @@ class_codes as materialized (
 
 ),
 
-condition_groups as materialized (
+condition_groups as {{ materialized() }} (
 
     select
         conditions.scan,
@@ -135,7 +135,7 @@ met_conditions as (
 
 ),
 
-met_groups as materialized (
+met_groups as {{ materialized() }} (
 
     select
         scan,
@@ -205,7 +205,7 @@ groups_of_services as (
 
 ),
 
-met_of_sessions as materialized (
+met_of_sessions as {{ materialized() }} (
 
     select
         {{ slot_number('sessions.started_at', of_sessions.slot_minutes) }} as slot_number,
@@ -218,7 +218,7 @@ met_of_sessions as materialized (
 
 ),
 
-session_units as materialized (
+session_units as {{ materialized() }} (
 
     select
         *,
@@ -278,7 +278,7 @@ met_parts as (
 
 ),
 
-outcomes as materialized (
+outcomes as {{ materialized() }} (
 
     select
         met_parts.scan,
