@@ -7,11 +7,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from running import TEAMS, build_here
+from running import TEAMS, build_here, pass_gate_here
 
-from dagster_project.quality.gate import run_gate
-from dagster_project.quality.record import gate_summary
-from dagster_project.settings import EXPECTATIONS_DIR, load_settings
+from dagster_project.settings import load_settings
 
 SERVICES = (
     "service,team,component_kind,repository,paths\n"
@@ -66,8 +64,7 @@ def marts(tmp_path_factory) -> Iterator[duckdb.DuckDBPyConnection]:
     config.write_text(f"data_dir: data\nsources:\n{SOURCES}", encoding="utf-8")
     settings = load_settings(config)
     build_here(settings)
-    record = run_gate(settings, sorted(file.stem for file in EXPECTATIONS_DIR.glob("*.yaml")))
-    assert record.passed, gate_summary(record)
+    pass_gate_here(settings)
     with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
         connection.execute("use marts")
         yield connection
