@@ -42,31 +42,43 @@ builds as (
 ),
 
 {% endif -%}
+-- One number for each line, so that what follows joins and sorts by numbers.
+lines as (
+
+    select
+        source,
+        repository,
+        built_service,
+        row_number() over (order by source, repository, built_service) as line_number
+    from (
+        select distinct
+            source,
+            repository,
+            built_service
+        from builds
+        where mainline_position is not null
+    ) as built_lines
+
+),
+
 line_builds as (
 
     select
-        builds.source,
-        builds.repository,
-        builds.built_service,
+        lines.line_number,
         builds.mainline_position,
         builds.started_at,
         builds.finished_at,
         row_number() over (
-            partition by builds.source, builds.repository, builds.built_service
+            partition by lines.line_number
             order by builds.finished_at, builds.mainline_position, builds.started_at
         ) as finish_sequence
     from builds
+    inner join lines
+        on
+            builds.source = lines.source
+            and builds.repository is not distinct from lines.repository
+            and builds.built_service = lines.built_service
     where builds.mainline_position is not null
-
-),
-
-lines as (
-
-    select distinct
-        source,
-        repository,
-        built_service
-    from line_builds
 
 ),
 
@@ -74,10 +86,9 @@ placed as (
 
     select
         changes.service,
+        changes.deployed_on,
         changes.commit_sha,
-        changes.source,
-        changes.repository,
-        lines.built_service,
+        lines.line_number,
         changes.mainline_position,
         changes.deployed_position,
         changes.merged_at,
@@ -95,17 +106,13 @@ placed as (
 places as (
 
     select
-        source,
-        repository,
-        built_service,
+        line_number,
         mainline_position,
         finish_sequence
     from line_builds
     union all
     select distinct
-        source,
-        repository,
-        built_service,
+        line_number,
         mainline_position,
         cast(null as bigint) as finish_sequence
     from placed
@@ -116,12 +123,10 @@ places as (
 first_to_end as (
 
     select distinct
-        source,
-        repository,
-        built_service,
+        line_number,
         mainline_position,
         min(finish_sequence) over (
-            partition by source, repository, built_service order by mainline_position desc
+            partition by line_number order by mainline_position desc
         ) as finish_sequence
     from places
 
@@ -132,9 +137,7 @@ first_to_end as (
 first_builds as {{ materialized() }} (
 
     select
-        first_to_end.source,
-        first_to_end.repository,
-        first_to_end.built_service,
+        first_to_end.line_number,
         first_to_end.mainline_position,
         builds.mainline_position as head_position,
         builds.started_at,
@@ -142,9 +145,7 @@ first_builds as {{ materialized() }} (
     from first_to_end
     inner join line_builds as builds
         on
-            first_to_end.source = builds.source
-            and first_to_end.repository is not distinct from builds.repository
-            and first_to_end.built_service = builds.built_service
+            first_to_end.line_number = builds.line_number
             and first_to_end.finish_sequence = builds.finish_sequence
 
 ),
@@ -159,9 +160,7 @@ tried as (
     from placed
     inner join first_builds
         on
-            placed.source = first_builds.source
-            and placed.repository is not distinct from first_builds.repository
-            and placed.built_service = first_builds.built_service
+            placed.line_number = first_builds.line_number
             and placed.mainline_position = first_builds.mainline_position
     -- Where the first to end came too late, so did the others.
     where placed.deployed_at >= first_builds.finished_at
@@ -173,6 +172,7 @@ line_results as (
 
     select
         service,
+        deployed_on,
         commit_sha,
         finished_at as built_at
     from tried
@@ -180,14 +180,13 @@ line_results as (
     union all
     select
         tried.service,
+        tried.deployed_on,
         tried.commit_sha,
         builds.finished_at as built_at
     from tried
     inner join line_builds as builds
         on
-            tried.source = builds.source
-            and tried.repository is not distinct from builds.repository
-            and tried.built_service = builds.built_service
+            tried.line_number = builds.line_number
             and tried.mainline_position <= builds.mainline_position
             and tried.deployed_position >= builds.mainline_position
             and tried.merged_at <= builds.started_at
@@ -208,6 +207,7 @@ heads as (
 
     select
         service,
+        deployed_on,
         commit_sha,
         merge_commit_sha as head_sha,
         merged_at,
@@ -216,6 +216,7 @@ heads as (
     union all
     select
         service,
+        deployed_on,
         commit_sha,
         deployed_commit_sha as head_sha,
         merged_at,
@@ -230,6 +231,7 @@ results as (
     union all
     select
         heads.service,
+        heads.deployed_on,
         heads.commit_sha,
         builds.finished_at as built_at
     from heads
@@ -243,15 +245,11 @@ results as (
 )
 
 select
-    changes.service,
-    changes.deployed_on,
-    changes.commit_sha,
-    min(results.built_at) as built_at
+    service,
+    deployed_on,
+    commit_sha,
+    min(built_at) as built_at
 from results
-inner join changes
-    on
-        results.service = changes.service
-        and results.commit_sha = changes.commit_sha
-group by changes.service, changes.deployed_on, changes.commit_sha
+group by service, deployed_on, commit_sha
 -- Sorted, so that an update reads only the row groups of its days.
-order by changes.deployed_on
+order by deployed_on
