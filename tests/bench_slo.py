@@ -29,7 +29,7 @@ SLOS = 200
 SAMPLE = 10
 SERVICES = 25
 # What the separate queries do, and from there to the status, without what else reads them.
-COUNTS = ("int_slo_touched_days", "int_slo_codes", "int_slo_conditions", "int_slo_places", "int_slo_counts")
+COUNTS = tuple(f"int_slo_{name}" for name in ("touched_days", "codes", "conditions", "places", "groups", "counts"))
 MODELS = ("int_slo_touched_days", "int_slo_codes+,+slo_status")
 ALL = ("--select", "+slo_status")
 FIRST_DAY = "timestamp '2026-01-01'"
@@ -102,15 +102,19 @@ def seconds(connection: duckdb.DuckDBPyConnection, definition: str, sql: str) ->
 
 
 def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int, events: int) -> None:
-    """Half requests, half browser events, evenly over the hours, as one batch."""
-    batch = Batch("requests", "bench", f"hour {first_hour}", events, events, 0, 0, 0)
-    connection.execute(
-        "insert into raw.batches values (?, 'bench', ?, 'requests', now()::timestamp, ?, ?, 0, 0, 0)",
-        [batch.batch_id, batch.origin, events, events],
-    )
+    """Half requests, half browser events, evenly over the hours, a batch each."""
+    half, span = events // 2, (last_hour - first_hour) * 3_600_000_000
+    batches = {
+        table: Batch(table, "bench", f"{table} of hour {first_hour}", half, half, 0, 0, 0)
+        for table in ("requests", "rum_events")
+    }
+    for table, batch in batches.items():
+        connection.execute(
+            "insert into raw.batches values (?, 'bench', ?, ?, now()::timestamp, ?, ?, 0, 0, 0)",
+            [batch.batch_id, batch.origin, table, half, half],
+        )
     if not events:
         return
-    half, span = events // 2, (last_hour - first_hour) * 3_600_000_000
     at = f"{FIRST_DAY} + to_hours({first_hour}) + to_microseconds(cast(i * {span / half} as bigint))"
     service = f"'service-' || lpad(cast(hash(i, 1) % {SERVICES} as varchar), 2, '0')"
     connection.execute(f"""
@@ -121,7 +125,7 @@ def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int,
             ['GET', 'POST', 'PUT'][cast(1 + hash(i, 3) % 3 as bigint)] as method,
             case when hash(i, 4) % 1000 < 3 then 500 when hash(i, 4) % 1000 < 40 then 404 else 200 end as status,
             cast(20 + hash(i, 5) % 400 as double) as duration_ms, hash(i, 6) % 100 = 0 as is_validation_error,
-            hash(i, 7) as trace_id, now()::timestamp as loaded_at, '{batch.batch_id}' as batch_id
+            hash(i, 7) as trace_id, now()::timestamp as loaded_at, '{batches["requests"].batch_id}' as batch_id
         from range({half}) as numbers (i)
     """)
     # Twenty events a session, within ten minutes.
@@ -144,7 +148,7 @@ def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int,
             ['LCP', 'INP'][cast(1 + hash(i, 6) % 2 as bigint)] as metric_name,
             hash(i, 7, {first_hour}) as metric_id, cast(hash(i, 8) % 4000 as double) as metric_value,
             hash(i, 9) % 50 > 0 as is_success, hash(i, 10) % 2 = 0 as is_retry_visible,
-            now()::timestamp as loaded_at, '{batch.batch_id}' as batch_id
+            now()::timestamp as loaded_at, '{batches["rum_events"].batch_id}' as batch_id
         from range({half}) as numbers (i)
     """)
 

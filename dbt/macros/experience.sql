@@ -29,20 +29,24 @@
 {% macro days_changed_before() %}{{ return([1, var('late_beacon_days')] | max) }}{% endmacro %}
 
 
-{# In an update, only rows of the days that are made anew and of so many days before and after them: as literals, by
-   which an engine skips blocks of rows. A day more on either side is for the calendar's time zone. #}
-{% macro near_restated_days(column, before=0, after=0, key='day') -%}
+{# In an update, only rows of the days that are made anew and of so many days before and after them. A day more on either
+   side is for the calendar's time zone, which a column of days has taken account of already. #}
+{% macro near_restated_days(column, before=0, after=0, key='day', zone=1) -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {%- set touched = as_it_stands(config.get('meta').touched) -%}
-        {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ touched).rows[0] -%}
-        {%- if found[0] is none -%}
-            false
-        {%- else -%}
-            {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ before + 1 }} day
-            and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 2 }} day
-        {%- endif -%}
+        {{ near_days(column, key, as_it_stands(config.get('meta').touched), before + zone, after + zone) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# Within the days of some rows and so many around them: as literals, by which an engine skips blocks of rows. #}
+{% macro near_days(column, key, rows, before, after) -%}
+    {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ rows).rows[0] -%}
+    {%- if found[0] is none -%}
+        false
+    {%- else -%}
+        {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ before }} day
+        and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
     {%- endif -%}
 {%- endmacro %}
 

@@ -25,18 +25,6 @@
 {%- endmacro %}
 
 
-{# The different values of a group, in order, as one list; and one row for each of a list. #}
-{% macro sorted_set(column) %}{{ adapter.dispatch('sorted_set')(column) }}{% endmacro %}
-
-{% macro default__sorted_set(column) -%}
-    list_sort(list(distinct {{ column }}))
-{%- endmacro %}
-
-{% macro spark__sorted_set(column) -%}
-    sort_array(collect_set({{ column }}))
-{%- endmacro %}
-
-
 {# The number that a mapping from literals has for a text; `other`, less than all of them, where it has none. DuckDB asks
    once for each text of a block that it keeps by a dictionary, however many rows have it, as long as it asks functions
    that cannot fail: no case, no coalesce, no product. #}
@@ -75,6 +63,7 @@
 {%- endmacro %}
 
 
+{# One row for each value of a list. #}
 {% macro each_of(list) %}{{ adapter.dispatch('each_of')(list) }}{% endmacro %}
 
 {% macro default__each_of(list) -%}

@@ -134,6 +134,24 @@
 {% endmacro %}
 
 
+{# Bits of a whole number that is not negative. #}
+{% macro slo_groups_in_mask() %}{{ return(62) }}{% endmacro %}
+
+{# Columns that say which groups of conditions (int_slo_groups) the events of a session meet, a bit for each. #}
+{% macro slo_masks() %}
+    {%- set groups = ref('int_slo_groups') -%}
+    {%- if not execute or not table_exists(groups.schema, groups.identifier) -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set query -%}
+        select coalesce(max(mask), 0) from {{ groups }} where scan = 'sessions' and not is_of_service
+    {%- endset -%}
+    {%- set masks = [] -%}
+    {%- for number in range((run_query(query).rows[0][0] | int) + 1) -%}{%- do masks.append('mask_' ~ number) -%}{%- endfor -%}
+    {{ return(masks) }}
+{% endmacro %}
+
+
 {# Of so many classes all are judged, of more those that events have: to find out which takes a second pass over what
    sessions are made of, as long as the first, and judging 20,000 takes 0.3 s. An update has few events. #}
 {% macro slo_enumerated_classes() %}{{ return(0 if is_incremental() else 20000) }}{% endmacro %}

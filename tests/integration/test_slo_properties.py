@@ -172,7 +172,7 @@ def slos(tmp_path_factory):
     with Warehouse(installation).connect() as connection:
         define(connection)
     # What is read of events is chosen when int_slo_counts is compiled.
-    dbt(installation.warehouse_file, "run", "--select", "+int_slo_places", as_of=AS_OF)
+    dbt(installation.warehouse_file, "run", "--select", "+int_slo_groups", as_of=AS_OF)
     selection = ("--full-refresh", "--select", "+slo_attainment_daily", "--indirect-selection", "empty")
     compiled = dbt(installation.warehouse_file, "compile", *selection, as_of=AS_OF)
     with memory() as connection:

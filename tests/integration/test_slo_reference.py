@@ -287,7 +287,7 @@ def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list
 @pytest.fixture(scope="module")
 def random_slos(tmp_path_factory):
     folder, random = tmp_path_factory.mktemp("slos"), Random(5)
-    definitions = [random_definition(random, number) for number in range(90)]
+    definitions = [random_definition(random, number) for number in range(130)]
     rows = {
         "requests": [request(random, key) for key in range(3000)],
         "jobs": [job(random, key) for key in range(1000)],
@@ -321,6 +321,9 @@ def random_slos(tmp_path_factory):
             )
             select scan, product(codes) from columns group by scan
         """).fetchall()
+        (masks,) = connection.execute("select 1 + max(mask) from intermediate.int_slo_groups").fetchone()
+    # More groups of conditions than one mask of a session has bits.
+    assert masks > 1
     # Of so many classes only those that events have are judged, of fewer all (macro slo_enumerated_classes).
     assert {scan for scan, number in classes if number > 20000} == {"requests", "sessions"}
     units = units_of(rows)

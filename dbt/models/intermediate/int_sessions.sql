@@ -10,7 +10,7 @@ with activity as (
         *,
         count(*) over (partition by source, service, session_id, day) as slots
     from {{ ref('int_session_activity') }}
-    where {{ near_restated_days('day', 1, 1) }}
+    where {{ near_restated_days('day', 1, 1, zone=0) }}
 
 ),
 

@@ -13,6 +13,7 @@
 {%- do ref('int_as_of') -%}
 {%- set scans = slo_scans() -%}
 {%- set of_sessions = scans | selectattr('event_source', 'eq', 'sessions') | first -%}
+{%- set masks = slo_masks() -%}
 
 with
 {% for scan in scans -%}
@@ -68,26 +69,6 @@ class_codes as {{ materialized() }} (
 
 ),
 
-condition_groups as {{ materialized() }} (
-
-    select
-        conditions.scan,
-        conditions.definition,
-        conditions.part,
-        conditions.condition_group,
-        places.service_code,
-        count(distinct conditions.position) as conditions,
-        bool_and(conditions.column_name = 'service') as is_of_service,
-        row_number() over (order by conditions.definition, conditions.part, conditions.condition_group)
-            as group_number
-    from {{ ref('int_slo_conditions') }} as conditions
-    inner join {{ ref('int_slo_places') }} as places
-        on conditions.scan = places.scan and conditions.definition = places.definition
-    group by
-        conditions.scan, conditions.definition, conditions.part, conditions.condition_group, places.service_code
-
-),
-
 -- Nearly every definition is about one service, which rules most classes out.
 candidates as (
 
@@ -95,7 +76,7 @@ candidates as (
         class_codes.event_class,
         condition_groups.*
     from class_codes
-    inner join condition_groups
+    inner join {{ ref('int_slo_groups') }} as condition_groups
         on class_codes.scan = condition_groups.scan and class_codes.code = condition_groups.service_code
     where class_codes.column_name = 'service'
     union all
@@ -103,7 +84,7 @@ candidates as (
         class_codes.event_class,
         condition_groups.*
     from class_codes
-    inner join condition_groups on class_codes.scan = condition_groups.scan
+    inner join {{ ref('int_slo_groups') }} as condition_groups on class_codes.scan = condition_groups.scan
     where condition_groups.service_code is null
 
 ),
@@ -148,60 +129,44 @@ met_groups as {{ materialized() }} (
 ),
 
 {% if of_sessions -%}
-{%- set same_session %}
-    sessions.source = {0}.source
-    and sessions.service = {0}.service
-    and sessions.session_id = {0}.session_id
-{%- endset -%}
--- What one of a session's events meets. Few do, apart from groups about the service, which all of them meet or none.
-groups_of_sessions as (
+-- What one of a session's events meets, a bit for each group: of those about the service all events meet all or none.
+masks_of_classes as (
 
     select
-        sessions.source,
-        sessions.service,
-        sessions.session_id,
-        sessions.started_at,
-        {{ sorted_set('met_events.group_number') }} as met
+        met_groups.event_class,
+        {%- for mask in masks %}
+        bit_or(case when condition_groups.mask = {{ loop.index0 }} then condition_groups.mask_bit else 0 end) as {{ mask }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from met_groups
+    inner join {{ ref('int_slo_groups') }} as condition_groups
+        on met_groups.group_number = condition_groups.group_number and not condition_groups.is_of_service
+    where met_groups.scan = 'sessions'
+    group by met_groups.event_class
+
+),
+
+met_events as (
+
+    select
+        events.source,
+        events.service,
+        events.session_id,
+        events.occurred_at,
+        {%- for mask in masks %}
+        masks_of_classes.{{ mask }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from (
         select
             events.source,
             events.service,
             events.session_id,
             events.occurred_at,
-            met_groups.group_number
-        from (
-            select
-                events.source,
-                events.service,
-                events.session_id,
-                events.occurred_at,
-                {{ slo_class(of_sessions) }} as event_class
-            from ({{ slo_events('sessions', none) }}) as events
-            where {{ slo_is_selected(of_sessions) }}
-        ) as events
-        inner join met_groups on met_groups.scan = 'sessions' and events.event_class = met_groups.event_class
-        inner join condition_groups
-            on met_groups.group_number = condition_groups.group_number and not condition_groups.is_of_service
-    ) as met_events
-    inner join {{ ref('int_sessions') }} as sessions
-        on
-            {{ same_session.format('met_events') }}
-            and met_events.occurred_at >= sessions.started_at
-            and met_events.occurred_at <= sessions.ended_at
-    group by sessions.source, sessions.service, sessions.session_id, sessions.started_at
-
-),
-
-groups_of_services as (
-
-    select distinct
-        class_codes.code as service_code,
-        met_groups.group_number
-    from met_groups
-    inner join condition_groups
-        on met_groups.group_number = condition_groups.group_number and condition_groups.is_of_service
-    inner join class_codes on met_groups.scan = class_codes.scan and met_groups.event_class = class_codes.event_class
-    where met_groups.scan = 'sessions' and class_codes.column_name = 'service'
+            {{ slo_class(of_sessions) }} as event_class
+        from ({{ slo_events('sessions', none) }}) as events
+        where {{ slo_is_selected(of_sessions) }}
+    ) as events
+    inner join masks_of_classes on events.event_class = masks_of_classes.event_class
 
 ),
 
@@ -210,11 +175,19 @@ met_of_sessions as {{ materialized() }} (
     select
         {{ slot_number('sessions.started_at', of_sessions.slot_minutes) }} as slot_number,
         {{ slo_code(of_sessions, 'service', 'sessions') }} as service_code,
-        groups_of_sessions.met
+        {%- for mask in masks %}
+        coalesce(bit_or(met_events.{{ mask }}), 0) as {{ mask }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from {{ ref('int_sessions') }} as sessions
-    left join groups_of_sessions
-        on {{ same_session.format('groups_of_sessions') }} and sessions.started_at = groups_of_sessions.started_at
+    left join met_events
+        on
+            sessions.source = met_events.source
+            and sessions.service = met_events.service
+            and sessions.session_id = met_events.session_id
+            and sessions.started_at <= met_events.occurred_at
+            and sessions.ended_at >= met_events.occurred_at
     where {{ slo_near_touched_days('sessions.started_at', 'sessions') }}
+    group by sessions.source, sessions.service, sessions.session_id, sessions.started_at
 
 ),
 
@@ -222,8 +195,8 @@ session_units as {{ materialized() }} (
 
     select
         *,
-        row_number() over (order by service_code, met) as unit
-    from (select distinct service_code, met from met_of_sessions) as kinds
+        row_number() over (order by service_code, {{ masks | join(', ') }}) as unit
+    from (select distinct service_code, {{ masks | join(', ') }} from met_of_sessions) as kinds
 
 ),
 
@@ -236,7 +209,22 @@ units_{{ scans.index(of_sessions) + 1 }} as (
     inner join session_units
         on
             met_of_sessions.service_code = session_units.service_code
-            and met_of_sessions.met is not distinct from session_units.met
+            {%- for mask in masks %}
+            and met_of_sessions.{{ mask }} = session_units.{{ mask }}
+            {%- endfor %}
+
+),
+
+groups_of_services as (
+
+    select distinct
+        class_codes.code as service_code,
+        met_groups.group_number
+    from met_groups
+    inner join {{ ref('int_slo_groups') }} as condition_groups
+        on met_groups.group_number = condition_groups.group_number and condition_groups.is_of_service
+    inner join class_codes on met_groups.scan = class_codes.scan and met_groups.event_class = class_codes.event_class
+    where met_groups.scan = 'sessions' and class_codes.column_name = 'service'
 
 ),
 
@@ -260,9 +248,19 @@ met_parts as (
         union all
         select
             'sessions' as scan,
-            unit,
-            {{ each_of('met') }} as group_number
+            session_units.unit,
+            condition_groups.group_number
         from session_units
+        inner join {{ ref('int_slo_groups') }} as condition_groups
+            on session_units.service_code = condition_groups.service_code or condition_groups.service_code is null
+        where
+            condition_groups.scan = 'sessions'
+            and not condition_groups.is_of_service
+            and case condition_groups.mask
+                {%- for mask in masks %}
+                when {{ loop.index0 }} then {{ whole_quotient('session_units.' ~ mask, 'condition_groups.mask_bit') }}
+                {%- endfor %}
+            end % 2 = 1
         union all
         select
             'sessions' as scan,
@@ -272,7 +270,7 @@ met_parts as (
         inner join groups_of_services on session_units.service_code = groups_of_services.service_code
         {%- endif %}
     ) as met
-    inner join condition_groups on met.group_number = condition_groups.group_number
+    inner join {{ ref('int_slo_groups') }} as condition_groups on met.group_number = condition_groups.group_number
     group by met.scan, met.unit, condition_groups.definition, condition_groups.part
     having bool_or(condition_groups.condition_group = 0) and not bool_or(condition_groups.condition_group > 0)
 

@@ -26,7 +26,11 @@ inner join new_sessions
         and activity.service = new_sessions.service
         and activity.session_id = new_sessions.session_id
 where
-    activity.day >= new_sessions.first_day - interval {{ days_changed_before() }} day
+    {{ near_days(
+        'activity.day', 'day', as_it_stands('int_touched_event_days') ~ " where event_table = 'rum_events'",
+        days_changed_before(), 1
+    ) }}
+    and activity.day >= new_sessions.first_day - interval {{ days_changed_before() }} day
     and activity.day <= new_sessions.last_day + interval 1 day
 {%- else -%}
 {{ no_rows({'service': 'string', 'day': 'date', 'utc_day': 'date'}) }}
