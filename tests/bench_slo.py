@@ -21,7 +21,7 @@ from dagster_project.load import Batch
 from dagster_project.settings import DBT_DIR
 from dagster_project.slo.definitions import read_definitions, reference_rows
 from dagster_project.warehouse import create_tables
-from tests.bench_delivery import Measured, dbt_build, dbt_command, dbt_environment, typical
+from tests.bench_delivery import beyond_start_up, dbt_build, dbt_command, dbt_environment
 
 EVENTS = 50_000_000
 DAYS = 90
@@ -52,7 +52,7 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
         # What SLOs share with everything else: views, sessions, superseded reports.
         run(file, *ALL, "--exclude", *MODELS)
     counted, judged = (
-        beyond(what, typical(volume, "--select", *models), typical(empty, "--select", *models))
+        beyond_start_up(what, volume, empty, "--select", *models)
         for what, models in (("200 SLOs counted", COUNTS), ("200 SLOs counted and judged", MODELS))
     )
     # Measured on a copy: the queries are compared with what the models count.
@@ -64,27 +64,17 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
     print(f"  {SLOS} separate queries that count, from {len(took)}: {wall:.1f} s ({cpu:.1f} s of CPU)")
     for what, models in (("counts", counted), ("counts and judgements", judged)):
         print(f"  {what}: {models.wall / wall:.3f} of it ({models.cpu / cpu:.3f} of its CPU)", flush=True)
-    full = beyond("200 SLOs and all they need", typical(volume, *ALL), typical(empty, *ALL))
+    full = beyond_start_up("200 SLOs and all they need", volume, empty, *ALL)
     for file in (empty, volume):
         dbt_build(file, *version)
         with duckdb.connect(file) as connection:
             load(connection, DAYS * 24, DAYS * 24 + 1, events // (DAYS * 24) if file == volume else 0)
-    update = beyond("one more hour", typical(volume, *ALL, *version), typical(empty, *ALL, *version))
+    update = beyond_start_up("one more hour", volume, empty, *ALL, *version)
     print(f"  {update.wall / full.wall:.3f} of the full build ({update.cpu / full.cpu:.3f} of its CPU)", flush=True)
 
 
 def run(file: Path, *arguments: str) -> None:
     subprocess.run(dbt_command(file.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(file), check=True)
-
-
-def beyond(what: str, measured: Measured, start_up: Measured) -> Measured:
-    beyond = Measured(measured.wall - start_up.wall, measured.cpu - start_up.cpu, measured.peak)
-    print(
-        f"dbt run, {what}: {measured.wall:.1f} s, beyond start-up {beyond.wall:.2f} s ({beyond.cpu:.2f} s of CPU), "
-        f"peak {beyond.peak:.2f} GiB",
-        flush=True,
-    )
-    return beyond
 
 
 def seconds(connection: duckdb.DuckDBPyConnection, definition: str, sql: str) -> tuple[float, float]:
