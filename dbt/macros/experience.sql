@@ -30,7 +30,7 @@
 
 
 {# In an update, only rows of the days that are made anew and of so many days before and after them. A day more on either
-   side is for the calendar's time zone, which a column of days has taken account of already. #}
+   side is for the calendar's time zone; a column that is a day of that calendar itself needs none. #}
 {% macro near_restated_days(column, before=0, after=0, key='day', zone=1) -%}
     {%- if not is_incremental() -%}
         true

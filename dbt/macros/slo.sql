@@ -134,14 +134,14 @@
 {% endmacro %}
 
 
-{# Bits of a whole number that is not negative. #}
+{# Bits of a bigint below its sign, but for one to spare. #}
 {% macro slo_groups_in_mask() %}{{ return(62) }}{% endmacro %}
 
 {# Columns that say which groups of conditions (int_slo_groups) the events of a session meet, a bit for each. #}
 {% macro slo_masks() %}
     {%- set groups = ref('int_slo_groups') -%}
     {%- if not execute or not table_exists(groups.schema, groups.identifier) -%}
-        {{ return([]) }}
+        {{ return(['mask_0']) }}
     {%- endif -%}
     {%- set query -%}
         select coalesce(max(mask), 0) from {{ groups }} where scan = 'sessions' and not is_of_service

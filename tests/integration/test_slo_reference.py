@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -284,10 +285,8 @@ def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list
     return units
 
 
-@pytest.fixture(scope="module")
-def random_slos(tmp_path_factory):
-    folder, random = tmp_path_factory.mktemp("slos"), Random(5)
-    definitions = [random_definition(random, number) for number in range(130)]
+def judge(folder: Path, random: Random, definitions: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict]]:
+    """Build the models over random events; each definition with what the reference counts in each minute."""
     rows = {
         "requests": [request(random, key) for key in range(3000)],
         "jobs": [job(random, key) for key in range(1000)],
@@ -308,11 +307,20 @@ def random_slos(tmp_path_factory):
         load_reference(connection, folder / "seeds")
         load_rows(connection, {name: pl.DataFrame(each, infer_schema_length=None) for name, each in shuffled.items()})
     dbt(settings.warehouse_file, "run", "--select", "+slo_status", as_of=AS_OF)
+    units = units_of(rows)
+    return [(definition, counts(definition, units)) for definition in definitions]
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, mart: str) -> list[dict[str, Any]]:
+    return connection.sql(f"from marts.{mart}").pl().to_dicts()
+
+
+@pytest.fixture(scope="module")
+def random_slos(tmp_path_factory):
+    folder, random = tmp_path_factory.mktemp("slos"), Random(5)
+    definitions = judge(folder, random, [random_definition(random, number) for number in range(130)])
     with duckdb.connect(folder / "warehouse.duckdb", read_only=True) as connection:
-        tables = {
-            name: connection.sql(f"from marts.{name}").pl().to_dicts()
-            for name in ("slo_attainment_daily", "slo_status")
-        }
+        tables = {mart: rows_of(connection, mart) for mart in ("slo_attainment_daily", "slo_status")}
         classes = connection.sql("""
             with columns as (
                 select scan, case when min(value_type) = 'boolean' then 3 else 1 + coalesce(max(code), 1) end as codes
@@ -321,13 +329,14 @@ def random_slos(tmp_path_factory):
             )
             select scan, product(codes) from columns group by scan
         """).fetchall()
-        (masks,) = connection.execute("select 1 + max(mask) from intermediate.int_slo_groups").fetchone()
+        (masks,) = connection.execute("""
+            select 1 + max(mask) from intermediate.int_slo_groups where scan = 'sessions' and not is_of_service
+        """).fetchone()
     # More groups of conditions than one mask of a session has bits.
     assert masks > 1
     # Of so many classes only those that events have are judged, of fewer all (macro slo_enumerated_classes).
     assert {scan for scan, number in classes if number > 20000} == {"requests", "sessions"}
-    units = units_of(rows)
-    return [(definition, counts(definition, units)) for definition in definitions], tables
+    return definitions, tables
 
 
 def agreeing_states(definitions: list[tuple[dict[str, Any], dict]], rows: list[dict[str, Any]]) -> list[str]:
@@ -367,6 +376,21 @@ def events_counted(definitions: list[tuple[dict[str, Any], dict]]) -> dict[str, 
         source = (metric.get("total") or metric)["metricSource"]["spec"]["source"]
         known[source] += sum(total for _, total in minutes.values())
     return known
+
+
+def test_sessions_are_counted_where_no_definition_names_a_service(tmp_path):
+    random = Random(8)
+    of_sessions = [
+        definition
+        for definition in (random_definition(random, number) for number in range(400))
+        if "'sessions'" in str(definition) and "'service', 'operator'" not in str(definition)
+    ]
+    # What says nothing of an event asks whether it has a service.
+    named = [each for each in of_sessions if "'where': []" not in str(each)]
+    definitions = judge(tmp_path, random, named)
+    with duckdb.connect(tmp_path / "warehouse.duckdb", read_only=True) as connection:
+        agreeing_states(definitions, rows_of(connection, "slo_attainment_daily"))
+    assert events_counted(definitions)["sessions"] > 100
 
 
 def test_burn_rates_of_now_are_those_of_the_reference(random_slos):

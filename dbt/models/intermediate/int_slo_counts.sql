@@ -129,7 +129,8 @@ met_groups as {{ materialized() }} (
 ),
 
 {% if of_sessions -%}
--- What one of a session's events meets, a bit for each group: of those about the service all events meet all or none.
+-- What one of a session's events meets, a bit for each group. Groups about the service, which all of them meet or none,
+-- come after (groups_of_services).
 masks_of_classes as (
 
     select
@@ -174,7 +175,7 @@ met_of_sessions as {{ materialized() }} (
 
     select
         {{ slot_number('sessions.started_at', of_sessions.slot_minutes) }} as slot_number,
-        {{ slo_code(of_sessions, 'service', 'sessions') }} as service_code,
+        {{ slo_code(of_sessions, 'service', 'sessions') if 'service' in of_sessions.columns else 0 }} as service_code,
         {%- for mask in masks %}
         coalesce(bit_or(met_events.{{ mask }}), 0) as {{ mask }}{{ ',' if not loop.last }}
         {%- endfor %}
@@ -248,17 +249,35 @@ met_parts as (
         union all
         select
             'sessions' as scan,
-            session_units.unit,
-            condition_groups.group_number
-        from session_units
-        inner join {{ ref('int_slo_groups') }} as condition_groups
-            on session_units.service_code = condition_groups.service_code or condition_groups.service_code is null
+            asked.unit,
+            asked.group_number
+        from (
+            select
+                session_units.*,
+                condition_groups.group_number,
+                condition_groups.mask,
+                condition_groups.mask_bit
+            from session_units
+            inner join {{ ref('int_slo_groups') }} as condition_groups
+                on session_units.service_code = condition_groups.service_code
+            where condition_groups.scan = 'sessions' and not condition_groups.is_of_service
+            union all
+            select
+                session_units.*,
+                condition_groups.group_number,
+                condition_groups.mask,
+                condition_groups.mask_bit
+            from session_units
+            cross join {{ ref('int_slo_groups') }} as condition_groups
+            where
+                condition_groups.service_code is null
+                and condition_groups.scan = 'sessions'
+                and not condition_groups.is_of_service
+        ) as asked
         where
-            condition_groups.scan = 'sessions'
-            and not condition_groups.is_of_service
-            and case condition_groups.mask
+            case asked.mask
                 {%- for mask in masks %}
-                when {{ loop.index0 }} then {{ whole_quotient('session_units.' ~ mask, 'condition_groups.mask_bit') }}
+                when {{ loop.index0 }} then {{ whole_quotient('asked.' ~ mask, 'asked.mask_bit') }}
                 {%- endfor %}
             end % 2 = 1
         union all
