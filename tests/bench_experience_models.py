@@ -69,8 +69,7 @@ def one_more_day_of_beacons(
         dbt_run(build_file, *variables)
         nothing_new = dbt_run(build_file, *variables)
         traffic.load(build_file, 1, days)
-        measured = dbt_run(build_file, *variables)
-        took[days] = measured
+        measured = took[days] = dbt_run(build_file, *variables)
         print(
             f"one more day on top of {days}: {measured.wall:.1f} s ({measured.cpu:.1f} s of CPU), "
             f"beyond an update with nothing new {measured.wall - nothing_new.wall:.1f} s",

@@ -249,35 +249,17 @@ met_parts as (
         union all
         select
             'sessions' as scan,
-            asked.unit,
-            asked.group_number
-        from (
-            select
-                session_units.*,
-                condition_groups.group_number,
-                condition_groups.mask,
-                condition_groups.mask_bit
-            from session_units
-            inner join {{ ref('int_slo_groups') }} as condition_groups
-                on session_units.service_code = condition_groups.service_code
-            where condition_groups.scan = 'sessions' and not condition_groups.is_of_service
-            union all
-            select
-                session_units.*,
-                condition_groups.group_number,
-                condition_groups.mask,
-                condition_groups.mask_bit
-            from session_units
-            cross join {{ ref('int_slo_groups') }} as condition_groups
-            where
-                condition_groups.service_code is null
-                and condition_groups.scan = 'sessions'
-                and not condition_groups.is_of_service
-        ) as asked
+            session_units.unit,
+            condition_groups.group_number
+        from session_units
+        inner join {{ ref('int_slo_groups') }} as condition_groups
+            on session_units.service_code = condition_groups.service_code or condition_groups.service_code is null
         where
-            case asked.mask
+            condition_groups.scan = 'sessions'
+            and not condition_groups.is_of_service
+            and case condition_groups.mask
                 {%- for mask in masks %}
-                when {{ loop.index0 }} then {{ whole_quotient('asked.' ~ mask, 'asked.mask_bit') }}
+                when {{ loop.index0 }} then {{ whole_quotient('session_units.' ~ mask, 'condition_groups.mask_bit') }}
                 {%- endfor %}
             end % 2 = 1
         union all
