@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -50,6 +51,11 @@ class Fingerprint:
     @classmethod
     def of(cls, content: bytes) -> Fingerprint:
         return cls(len(content), hashlib.sha256(content).hexdigest())
+
+    @classmethod
+    def of_file(cls, path: Path) -> Fingerprint:
+        with path.open("rb") as content:
+            return cls(path.stat().st_size, hashlib.file_digest(content, "sha256").hexdigest())
 
 
 @dataclass(frozen=True)
@@ -446,8 +452,11 @@ def _signs_of_a_fault(column: Column) -> list[str]:
     if column.allowed:
         signs.append(_is_not_allowed(column))
     elif _is_free_text(column):
+        # Begins with [ or {, by comparison: half the time of ascii().
+        text = f"cast({name} as varchar)"
+        signs.append(f"({text} >= '[' and {text} < '\\') or ({text} >= '{{' and {text} < '|')")
         # Bytes rather than characters: their number is known without a look at them.
-        signs += [f"ascii({name}) in (91, 123)", f"strlen({name}) > {MAXIMUM_TEXT_LENGTH}", _may_be_an_address(name)]
+        signs += [f"strlen({name}) > {MAXIMUM_TEXT_LENGTH}", _may_be_an_address(name)]
     return signs + [condition for condition, _ in _out_of_bounds(column)]
 
 

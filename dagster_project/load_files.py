@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from dagster_project import routes
 from dagster_project.contracts import Table
@@ -23,6 +25,8 @@ from dagster_project.warehouse import remove_open_batches
 # since one pass takes more statements.
 MAXIMUM_SHARE = 0.05
 MINIMUM_BYTES = 4 * 2**20
+# So many keys are sorted at a time, 8 bytes each.
+SORTED_KEYS = 20_000_000
 # What so many rows at the beginning of a file leave empty is expected to be empty in all.
 FIRST_ROWS = 20_000
 
@@ -79,7 +83,7 @@ def insert(
             f"if(is_suspect, '{suspect}', '{batch_id}') from ({query})"
         ).fetchone()
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
-        connection.execute(f"create or replace temp table contested as {_contested(connection, table, condition)}")
+        _find_contested(connection, table, condition, read)
         # Rows stand in the order of the file; the commit moves them all together.
         connection.execute(f"""
             create or replace temp table unsettled as
@@ -119,22 +123,28 @@ def _left_out(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
     return [name for name, count in zip(names, counts, strict=True) if not count]
 
 
-def _contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str) -> str:
-    """Hashes in the key that several of the new rows have, or a stored row: at least those of all contested keys."""
+def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str, read: int) -> None:
+    """Fill `contested` with hashes in the key that several of the new rows have, or a stored row: at least those of all
+    contested keys."""
     key, time = table.timed_keys[0], table.event_time
-    query = f"select {key} from {table.qualified_name} where {condition} group by {key} having count(*) > 1"
-    first, last = connection.sql(
-        f"select min({time}), max({time}) from {table.qualified_name} where {condition} and batch_id not like '%!'"
-    ).fetchone()
-    if first is None:
-        return query
-    stored = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
-    return f"""
-        {query}
-        union
-        select {key} from {table.qualified_name}
-        where {condition} and {key} in (select {key} from {table.qualified_name} where {stored})
-    """
+    new = f"from {table.qualified_name} where {condition}"
+    connection.execute(f"create or replace temp table contested ({key} ubigint)")
+    parts = read // SORTED_KEYS + 1
+    for part in range(parts):
+        # Sorted by numpy and not grouped by DuckDB: a fifth of the time.
+        of_part = f" and {key} % {parts} = {part}" if parts > 1 else ""
+        keys = connection.sql(f"select {key} {new}{of_part}").fetchnumpy()[key]
+        keys.sort()
+        connection.register("repeated", pa.table({key: np.unique(keys[1:][keys[1:] == keys[:-1]])}))
+        connection.execute("insert into contested from repeated")
+        connection.unregister("repeated")
+    first, last = connection.sql(f"select min({time}), max({time}) {new} and batch_id not like '%!'").fetchone()
+    if first is not None:
+        stored = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
+        connection.execute(f"""
+            insert into contested
+            select {key} {new} and {key} in (select {key} from {table.qualified_name} where {stored})
+        """)
 
 
 def _take_out(

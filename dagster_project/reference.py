@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from pathlib import Path
 from zoneinfo import available_timezones
 
@@ -55,6 +54,9 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
     files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
         problems += _broken_rows(connection, table, rows[table.name], files[table.name])
+        # Of dated rows it matters whether they overlap, and an SLO is told from another by its file.
+        if "valid_from" not in table.key and table not in SLO_TABLES:
+            problems += _repeated_rows(connection, table, rows[table.name], files[table.name])
     problems += _inconsistencies(folder, rows)
     if problems:
         raise ConfigurationError("\n".join(problems))
@@ -81,6 +83,23 @@ def _broken_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.
     connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
     broken = f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
     return [f"{file} line {frame['line'][row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
+
+
+def _repeated_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame, file: Path) -> list[str]:
+    """A line for each row of checked_<table> with the key of one further up."""
+    repeated = f"""
+        select rowid, first_row
+        from (
+            select rowid, min(rowid) over (partition by {", ".join(table.key)}) as first_row
+            from checked_{table.name} where reason is null
+        )
+        where rowid > first_row order by rowid
+    """
+    key, line = ", ".join(table.key), frame["line"]
+    return [
+        f"{file} line {line[row]}: has the {key} of line {line[first]}; keep one of them"
+        for row, first in connection.sql(repeated).fetchall()
+    ]
 
 
 def reference_file(folder: Path, table: Table) -> Path:
@@ -154,14 +173,11 @@ def _glob_fault(glob: str) -> str | None:
 
 
 def _inconsistencies(folder: Path, rows: dict[str, pl.DataFrame]) -> list[str]:
-    """What no single row shows: repeated keys, unknown teams, circles in the tree, overlapping ownership."""
+    """What no single row shows: unknown teams, circles in the tree, overlapping ownership."""
     services, teams = rows["services"].to_dicts(), rows["teams"].to_dicts()
     parents = {team["team"]: team["parent"] or None for team in teams}
     zones = available_timezones()
     problems = []
-    for team, count in Counter(team["team"] for team in teams).items():
-        if count > 1:
-            problems.append(f"{folder / 'teams.csv'}: team {team!r} stands there {count} times; keep one row")
     for team in teams:
         place = f"{folder / 'teams.csv'} line {team['line']}"
         if team["team"] == ALL_TEAMS:
@@ -251,16 +267,12 @@ def _audit_faults(folder: Path, rows: dict[str, pl.DataFrame], teams: set[str]) 
 
 
 def _indicator_faults(file: Path, indicators: list[dict], services: set[str]) -> list[str]:
-    """Unknown services, and indicators that two rows set for the same services."""
-    problems = []
-    lines: dict[tuple, int] = {}
-    for row in indicators:
-        place, indicator, service = f"{file} line {row['line']}", row["indicator"], row["service"] or None
-        if service and service not in services:
-            problems.append(f"{place}: service {service!r} is not in services.csv")
-        if (first := lines.setdefault((indicator, service), row["line"])) != row["line"]:
-            problems.append(f"{place}: {indicator} of {service or 'all services'} stands in line {first} as well")
-    return problems
+    """Unknown services."""
+    return [
+        f"{file} line {row['line']}: service {row['service']!r} is not in services.csv"
+        for row in indicators
+        if row["service"] and row["service"] not in services
+    ]
 
 
 def _gaps_of_the_rubric(file: Path, wordings: list[dict]) -> list[str]:

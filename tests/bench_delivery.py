@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import duckdb
@@ -50,6 +50,9 @@ def dbt_run(build_file: Path, *arguments: str) -> Measured:
     copy = build_file.parent / "measured" / build_file.stem / build_file.name
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(build_file, copy)
+    # Else what the system has yet to write of the copy is written while dbt waits for its own writes.
+    with copy.open("rb") as written:
+        os.fsync(written.fileno())
     started = time.perf_counter()
     process = subprocess.Popen(dbt_command(copy.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(copy))
     _, status, usage = os.wait4(process.pid, 0)
@@ -73,21 +76,21 @@ def dbt_environment(build_file: Path) -> dict[str, str]:
     return {**os.environ, "PLUMBLINE_WAREHOUSE": str(build_file)}
 
 
-def least(runs: Sequence[Measured]) -> Measured:
-    """The least seconds, since whatever else a machine does only ever adds; the highest peak."""
-    return Measured(min(run.wall for run in runs), min(run.cpu for run in runs), max(run.peak for run in runs))
-
-
 def beyond_start_up(
     what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int = REPETITIONS
 ) -> Measured:
-    """What a dbt command takes on a build file beyond the same one on empty raw tables, run by turns."""
+    """What a dbt command takes on a build file beyond the same one on empty raw tables: the median of pairs of runs,
+    one after the other, since a machine may be a third faster or slower some minutes later; the highest peak."""
     runs = [(dbt_run(build_file, *arguments), dbt_run(empty, *arguments)) for _ in range(repetitions)]
-    measured, start_up = (least(each) for each in zip(*runs, strict=True))
-    beyond = Measured(measured.wall - start_up.wall, measured.cpu - start_up.cpu, measured.peak)
+    beyond = Measured(
+        median(measured.wall - start_up.wall for measured, start_up in runs),
+        median(measured.cpu - start_up.cpu for measured, start_up in runs),
+        max(measured.peak for measured, _ in runs),
+    )
+    start_up = median(start_up.wall for _, start_up in runs)
     print(
-        f"dbt run, {what}: {measured.wall:.1f} s, start-up {start_up.wall:.1f} s, beyond it {beyond.wall:.2f} s "
-        f"({beyond.cpu:.2f} s of CPU), peak {beyond.peak:.2f} GiB",
+        f"dbt run, {what}: {beyond.wall:.2f} s ({beyond.cpu:.2f} s of CPU) beyond a start-up of {start_up:.1f} s, "
+        f"peak {beyond.peak:.2f} GiB",
         flush=True,
     )
     return beyond

@@ -179,7 +179,7 @@ class _Landing:
                     batches = [self._take_rows(file, checksum, landed, spool)]
             except UnreadableError as error:
                 log.warning("%s: refused: %s", landed.origin, error)
-                reading = nothing([Rejected(file.name, f"refused: {error}", Fingerprint(file.size, checksum))])
+                reading = nothing([Rejected(file.name, f"refused: {error}", Fingerprint.of_file(path))])
                 stage(self._connection, table, reading.rows, self._source.name)
                 batches = [self._commit(file, checksum, table, reading, "refused")]
             if not any(batch.read for batch in batches):

@@ -58,7 +58,7 @@ def test_a_wrong_service_is_named(connection, settings, services, says):
         ("shop,,Berlin\n", "teams.csv line 2: time_zone 'Berlin' is no IANA time zone"),
         ("shop,house,UTC\n", "teams.csv line 2: parent 'house' is no team of this file"),
         ("shop,house,UTC\nhouse,shop,UTC\n", "team 'shop' is above itself"),
-        ("shop,,UTC\nshop,,UTC\n", "team 'shop' stands there 2 times"),
+        ("shop,,UTC\nshop,,UTC\n", "teams.csv line 3: has the team of line 2; keep one of them"),
     ],
 )
 def test_a_wrong_team_is_named(connection, settings, teams, says):
@@ -217,11 +217,11 @@ def test_a_wrong_row_of_the_audit_is_named(connection, settings, name, text, say
         ("slow_requests,web,0.001,\n", "degradation_indicators.csv line 2: slow_requests needs objective_ms"),
         (
             "error_sessions,web,0.01,\nerror_sessions,,0.01,\nerror_sessions,web,0.02,\n",
-            "line 4: error_sessions of web stands in line 2 as well",
+            "line 4: has the indicator, service of line 2; keep one of them",
         ),
         (
             "error_sessions,,0.01,\nerror_sessions,,0.02,\n",
-            "line 3: error_sessions of all services stands in line 2 as well",
+            "line 3: has the indicator, service of line 2; keep one of them",
         ),
     ],
 )
@@ -229,4 +229,26 @@ def test_a_wrong_indicator_is_named(connection, settings, indicators, says):
     write(settings)
     header = "indicator,service,least_rise,objective_ms\n"
     (settings.reference_dir / "degradation_indicators.csv").write_text(header + indicators, encoding="utf-8")
+    assert says in refusal(connection, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "ov_quarters",
+            "quarter,closed_at,closed_by_role\n2026-01-01,2026-04-02T09:00:00Z,coach\n2026-01-01,2026-04-03T09:00:00Z,coach\n",
+            "ov_quarters.csv line 3: has the quarter of line 2; keep one of them",
+        ),
+        (
+            "journeys",
+            "journey,service,position,step,step_kind,route\n"
+            "checkout,web,1,cart,page_view,/cart\ncheckout,web,01,basket,page_view,/basket\n",
+            "journeys.csv line 3: has the journey, position of line 2; keep one of them",
+        ),
+    ],
+)
+def test_a_row_with_the_key_of_another_is_named(connection, settings, name, text, says):
+    write(settings)
+    (settings.reference_dir / f"{name}.csv").write_text(text, encoding="utf-8")
     assert says in refusal(connection, settings)
