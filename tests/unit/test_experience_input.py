@@ -602,6 +602,7 @@ def left_by(settings, connection, maximum_share: float, maximum_routes: int, fir
         patch.setattr(load_files, "MINIMUM_BYTES", 0)
         patch.setattr(load_files, "MAXIMUM_SHARE", maximum_share)
         patch.setattr(load_files, "FIRST_ROWS", first_rows)
+        patch.setattr(load_files, "SORTED_KEYS", 50)
         batches = extract(
             settings.sources[0], settings.model_copy(update={"maximum_routes": maximum_routes}), connection
         )
