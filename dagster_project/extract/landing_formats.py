@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import logging
-import mmap
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -654,17 +653,19 @@ def _lines_without_blanks(file: LandedFile, numbers: Sequence[int]) -> list[Line
     ends = np.cumsum(file.survey.line_ends)
     pieces = np.searchsorted(ends, np.asarray(numbers) - 1)
     found, known = [], -1
-    with file.path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    # Not mapped into memory: the pages of a large file, touched all over it, count as this process's.
+    with file.path.open("rb") as stream:
         for number, piece in zip(numbers, pieces.tolist(), strict=True):
             start = 0
             if number > 1:
                 if piece != known:
                     known, first = piece, piece * file.survey.piece_bytes
-                    octets = np.frombuffer(content[first : first + file.survey.piece_bytes], np.uint8)
+                    stream.seek(first)
+                    octets = np.frombuffer(stream.read(file.survey.piece_bytes), np.uint8)
                     starts = np.flatnonzero(octets == ord("\n")) + first + 1
                 start = int(starts[number - 2 - (ends[piece - 1] if piece else 0)])
-            end = content.find(b"\n", start) + 1 or len(content)
-            found.append(Line(number, start, content[start:end]))
+            stream.seek(start)
+            found.append(Line(number, start, stream.readline()))
     return found
 
 
