@@ -16,7 +16,7 @@ import duckdb
 
 from dagster_project.definition_version import with_version
 from dagster_project.settings import DBT_DIR
-from dagster_project.warehouse import create_tables
+from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 from tests.delivery_volume import DAYS, PULL_REQUESTS, History
 
 REPETITIONS = 5
@@ -98,7 +98,7 @@ def beyond_start_up(
 
 def delivery_models(folder: Path) -> None:
     empty, volume, tenfold = (folder / f"{name}.duckdb" for name in ("empty", "volume", "tenfold"))
-    with duckdb.connect(empty) as connection:
+    with duckdb.connect(empty, config=BUILD_FILE_OPTIONS) as connection:
         create_tables(connection)
     marts = ("--select", *DELIVERY_MARTS)
     history = History()

@@ -20,7 +20,7 @@ from dagster_project.definition_version import with_version
 from dagster_project.load import Batch
 from dagster_project.settings import DBT_DIR
 from dagster_project.slo.definitions import read_definitions, reference_rows
-from dagster_project.warehouse import create_tables
+from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 from tests.bench_delivery import beyond_start_up, dbt_build, dbt_command, dbt_environment
 
 EVENTS = 50_000_000
@@ -42,7 +42,7 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
     empty, volume = folder / "empty.duckdb", folder / "volume.duckdb"
     version = ("--vars", json.dumps(with_version({})))
     for file, number in ((empty, 0), (volume, events)):
-        with duckdb.connect(file) as connection:
+        with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             create_tables(connection)
             for name, frame in reference_rows(definitions).items():
                 connection.register("frame", frame.drop("line").to_arrow())
@@ -67,7 +67,7 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
     full = beyond_start_up("200 SLOs and all they need", volume, empty, *ALL)
     for file in (empty, volume):
         dbt_build(file, *version)
-        with duckdb.connect(file) as connection:
+        with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             load(connection, DAYS * 24, DAYS * 24 + 1, events // (DAYS * 24) if file == volume else 0)
     update = beyond_start_up("one more hour", volume, empty, *ALL, *version)
     print(f"  {update.wall / full.wall:.3f} of the full build ({update.cpu / full.cpu:.3f} of its CPU)", flush=True)

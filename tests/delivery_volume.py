@@ -11,7 +11,7 @@ import duckdb
 
 from dagster_project.contracts import RAW_TABLES, Table
 from dagster_project.load import new_batch_id
-from dagster_project.warehouse import create_tables, transaction
+from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables, transaction
 
 PULL_REQUESTS = 100_000
 DAYS = 730
@@ -277,7 +277,7 @@ class History:
 
         is_corrected: with corrections of old rows all over the history, of one in some thousand.
         """
-        with duckdb.connect(file) as connection:
+        with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             create_tables(connection)
         self.connection.execute("set variable days = ?", [days])
         self.connection.execute("set variable is_corrected = ?", [is_corrected])

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import duckdb
 
-from dagster_project.warehouse import create_tables
+from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 
 # Beacons of a session, on the average of the choices below.
 BEACONS_A_SESSION = 22.75
@@ -141,7 +141,7 @@ class Traffic:
 
     def load(self, file: Path, days: int, first_day: int = 0) -> int:
         """Add these days, as one batch; returns the number of beacons."""
-        with duckdb.connect(file) as connection:
+        with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             create_tables(connection)
             connection.execute(REFERENCE)
             connection.execute("set preserve_insertion_order = false")
