@@ -308,14 +308,28 @@ totals as (
 
 ),
 
+-- Made before it is joined: from its two parts DuckDB would join all windows of a part with each of its bins.
+wanted_in_windows as {{ materialized() }} (
+
+    select
+        totals.part,
+        totals.window_number,
+        windows_of_spans.span,
+        totals.wide,
+        totals.weight as weight_of_all,
+        totals.weight_below
+    from totals
+    inner join windows_of_spans on totals.window_number = windows_of_spans.window_number
+
+),
+
 wanted as (
 
     select distinct
-        totals.part,
-        windows_of_spans.span,
-        totals.wide
-    from totals
-    inner join windows_of_spans on totals.window_number = windows_of_spans.window_number
+        part,
+        span,
+        wide
+    from wanted_in_windows
 
 ),
 
@@ -341,20 +355,19 @@ close_bins as (
 close_bins_in_windows as (
 
     select
-        totals.part,
-        totals.window_number,
+        wanted_in_windows.part,
+        wanted_in_windows.window_number,
         close_bins.bin,
-        min(totals.weight) as weight_of_all,
-        min(totals.weight_below) as weight_below,
+        min(wanted_in_windows.weight_of_all) as weight_of_all,
+        min(wanted_in_windows.weight_below) as weight_below,
         cast(sum(close_bins.weight) as bigint) as weight
     from close_bins
-    inner join windows_of_spans on close_bins.span = windows_of_spans.span
-    inner join totals
+    inner join wanted_in_windows
         on
-            close_bins.part = totals.part
-            and close_bins.wide = totals.wide
-            and windows_of_spans.window_number = totals.window_number
-    group by totals.part, totals.window_number, close_bins.bin
+            close_bins.part = wanted_in_windows.part
+            and close_bins.span = wanted_in_windows.span
+            and close_bins.wide = wanted_in_windows.wide
+    group by wanted_in_windows.part, wanted_in_windows.window_number, close_bins.bin
 
 ),
 
