@@ -452,7 +452,7 @@ def _signs_of_a_fault(column: Column) -> list[str]:
     if column.allowed:
         signs.append(_is_not_allowed(column))
     elif _is_free_text(column):
-        # Begins with [ or {, by comparison: half the time of ascii().
+        # As _is_structure begins, by comparison: half the time of ascii(). A nested value is JSON, compared otherwise.
         text = f"cast({name} as varchar)"
         signs.append(f"({text} >= '[' and {text} < '\\') or ({text} >= '{{' and {text} < '|')")
         # Bytes rather than characters: their number is known without a look at them.

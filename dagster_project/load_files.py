@@ -25,7 +25,7 @@ from dagster_project.warehouse import remove_open_batches
 # since one pass takes more statements.
 MAXIMUM_SHARE = 0.05
 MINIMUM_BYTES = 4 * 2**20
-# So many keys are sorted at a time, 8 bytes each.
+# About so many keys are sorted at a time, in memory that DuckDB's limit does not count.
 SORTED_KEYS = 20_000_000
 # What so many rows at the beginning of a file leave empty is expected to be empty in all.
 FIRST_ROWS = 20_000
@@ -131,7 +131,7 @@ def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, conditi
     connection.execute(f"create or replace temp table contested ({key} ubigint)")
     parts = read // SORTED_KEYS + 1
     for part in range(parts):
-        # Sorted by numpy and not grouped by DuckDB: a fifth of the time.
+        # Sorted by numpy and not grouped by DuckDB: a quarter of the time.
         of_part = f" and {key} % {parts} = {part}" if parts > 1 else ""
         keys = connection.sql(f"select {key} {new}{of_part}").fetchnumpy()[key]
         keys.sort()

@@ -53,10 +53,7 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
     files = {table.name: reference_file(folder, table) for table in REFERENCE_TABLES}
     files |= dict.fromkeys([table.name for table in SLO_TABLES], folder / FOLDER)
     for table in REFERENCE_TABLES:
-        problems += _broken_rows(connection, table, rows[table.name], files[table.name])
-        # Of dated rows it matters whether they overlap, and an SLO is told from another by its file.
-        if "valid_from" not in table.key and table not in SLO_TABLES:
-            problems += _repeated_rows(connection, table, rows[table.name], files[table.name])
+        problems += _faults_of_rows(connection, table, rows[table.name], files[table.name])
     problems += _inconsistencies(folder, rows)
     if problems:
         raise ConfigurationError("\n".join(problems))
@@ -71,22 +68,22 @@ def load_reference(connection: duckdb.DuckDBPyConnection, folder: Path) -> dict[
 def route_rules(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[RouteRule]:
     """The templates of route_rules.csv, in its order. Raises ConfigurationError with one line for each wrong row."""
     frame = read_file(folder, ROUTE_RULES)
-    if problems := _broken_rows(connection, ROUTE_RULES, frame, reference_file(folder, ROUTE_RULES)):
+    if problems := _faults_of_rows(connection, ROUTE_RULES, frame, reference_file(folder, ROUTE_RULES)):
         raise ConfigurationError("\n".join(problems))
     return [RouteRule(row["service"] or None, row["template"]) for row in frame.iter_rows(named=True)]
 
 
-def _broken_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame, file: Path) -> list[str]:
-    """A line for each row that breaks its contract; the checked rows stay in the temporary table checked_<table>."""
+def _faults_of_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame, file: Path) -> list[str]:
+    """A line for each row that breaks its contract or has the key of one further up; the checked rows stay in the
+    temporary table checked_<table>."""
     connection.register("frame", frame.to_arrow())
     checked = checked_rows(connection, table, "from frame")
     connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
     broken = f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
-    return [f"{file} line {frame['line'][row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
-
-
-def _repeated_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame, file: Path) -> list[str]:
-    """A line for each row of checked_<table> with the key of one further up."""
+    problems = [f"{file} line {frame['line'][row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
+    # Of dated rows it matters whether they overlap; SLOs stand in files of another form, with checks of their own.
+    if "valid_from" in table.key or table in SLO_TABLES:
+        return problems
     repeated = f"""
         select rowid, first_row
         from (
@@ -96,7 +93,7 @@ def _repeated_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: p
         where rowid > first_row order by rowid
     """
     key, line = ", ".join(table.key), frame["line"]
-    return [
+    return problems + [
         f"{file} line {line[row]}: has the {key} of line {line[first]}; keep one of them"
         for row, first in connection.sql(repeated).fetchall()
     ]

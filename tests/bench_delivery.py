@@ -79,8 +79,9 @@ def dbt_environment(build_file: Path) -> dict[str, str]:
 def beyond_start_up(
     what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int = REPETITIONS
 ) -> Measured:
-    """What a dbt command takes on a build file beyond the same one on empty raw tables: the median of pairs of runs,
-    one after the other, since a machine may be a third faster or slower some minutes later; the highest peak."""
+    """What a dbt command takes on a build file beyond the same one on empty raw tables: the median of three pairs of
+    runs or more, since a machine may be a third faster or slower some minutes later, and the first run in a folder
+    reads the project anew; the highest peak."""
     runs = [(dbt_run(build_file, *arguments), dbt_run(empty, *arguments)) for _ in range(repetitions)]
     beyond = Measured(
         median(measured.wall - start_up.wall for measured, start_up in runs),
@@ -113,5 +114,5 @@ def delivery_models(folder: Path) -> None:
         print(f"  {update.wall / full.wall:.2f} of the full build ({update.cpu / full.cpu:.2f} of its CPU)", flush=True)
     # Last, since this process then takes gigabytes, which the system counts to the peak of those that it starts.
     History(10 * PULL_REQUESTS).load(tenfold)
-    more = beyond_start_up(f"{10 * PULL_REQUESTS:,} pull requests", tenfold, empty, *marts, repetitions=2)
+    more = beyond_start_up(f"{10 * PULL_REQUESTS:,} pull requests", tenfold, empty, *marts, repetitions=3)
     print(f"  {more.wall / full.wall:.1f} times as long ({more.cpu / full.cpu:.1f} times the CPU)", flush=True)

@@ -308,7 +308,8 @@ totals as (
 
 ),
 
--- Made before it is joined: from its two parts DuckDB would join all windows of a part with each of its bins.
+-- Made before it is joined: DuckDB would else join every window of a part with each of its bins, and then look for
+-- the spans.
 wanted_in_windows as {{ materialized() }} (
 
     select

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import tempfile
@@ -412,8 +413,8 @@ def test_a_file_that_is_not_what_its_ending_says_is_refused_as_a_whole(folder, t
     write(folder, "deployments/b.ndjson", ndjson(row(2)))
     assert take() == [(1, 0, 0, 1), (1, 1, 0, 0)]
     assert ledger(connection) == {f"deployments/{name}": "refused", "deployments/b.ndjson": "taken"}
-    (entry,) = connection.sql("select place, reason like 'refused: %', bytes from raw.quarantine").fetchall()
-    assert entry == (f"deployments/{name}", True, len(content))
+    (entry,) = connection.sql("select place, reason like 'refused: %', bytes, checksum from raw.quarantine").fetchall()
+    assert entry == (f"deployments/{name}", True, len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_a_parquet_file_damaged_within_is_refused(folder, take, connection):
