@@ -79,9 +79,8 @@ class Table:
     """One canonical table.
 
     `key` is the natural key: a later row with the same key replaces the earlier one; a reference file has none twice,
-    or, of dated rows, not on one day. `is_event` marks append-only
-    telemetry, to which the retention horizon applies. Each row of schema `restricted` is about one person. `fields` may
-    come in a landing row beside the columns.
+    or, of dated rows, not on one day. `is_event` marks append-only telemetry, to which the retention horizon applies.
+    Each row of schema `restricted` is about one person. `fields` may come in a landing row beside the columns.
     """
 
     name: str

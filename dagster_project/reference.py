@@ -80,19 +80,20 @@ def _faults_of_rows(connection: duckdb.DuckDBPyConnection, table: Table, frame: 
     checked = checked_rows(connection, table, "from frame")
     connection.execute(f"create or replace temp table checked_{table.name} as {checked}")
     broken = f"select rowid, reason from checked_{table.name} where reason is not null order by rowid"
-    problems = [f"{file} line {frame['line'][row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
+    line = frame["line"]
+    problems = [f"{file} line {line[row]}: {reason}" for row, reason in connection.sql(broken).fetchall()]
     # Of dated rows it matters whether they overlap; SLOs stand in files of another form, with checks of their own.
     if "valid_from" in table.key or table in SLO_TABLES:
         return problems
+    key = ", ".join(table.key)
     repeated = f"""
         select rowid, first_row
         from (
-            select rowid, min(rowid) over (partition by {", ".join(table.key)}) as first_row
+            select rowid, min(rowid) over (partition by {key}) as first_row
             from checked_{table.name} where reason is null
         )
         where rowid > first_row order by rowid
     """
-    key, line = ", ".join(table.key), frame["line"]
     return problems + [
         f"{file} line {line[row]}: has the {key} of line {line[first]}; keep one of them"
         for row, first in connection.sql(repeated).fetchall()
