@@ -14,6 +14,8 @@
     'frequency_deployments': 'frequency_deployments',
     'attempts': '(deployments + failed_attempts)'
 }[var('reported_failure_denominator')] -%}
+{%- set is_judged = period != 'day' -%}
+{%- set is_banded = period in ('month', 'quarter') -%}
 {%- set banded = {
     'deployment_frequency': 'deployments_per_day',
     'lead_time': 'lead_time_median_hours',
@@ -48,12 +50,25 @@ owned as (
             and periods.last_day >= services.valid_from
             and periods.last_day < services.valid_to
     {%- endif %}
+    {%- if is_judged and is_incremental() %}
+    inner join (
+        select
+            {{ by }},
+            min({{ period }}) as {{ period }}
+        from {{ as_it_stands(config.get('meta').touched) }}
+        group by {{ by }}
+    ) as first_touched
+        on
+            periods.{{ by }} = first_touched.{{ by }}
+            -- What a trend looks back on, and one more that the trend takes for the first on record.
+            and periods.{{ period }}
+            >= first_touched.{{ period }} - interval {{ var('trend_baseline_periods') + 2 }} {{ period }}
+    {%- else %}
     where {{ is_touched('periods') }}
+    {%- endif %}
 
 ),
 
-{%- set is_judged = period != 'day' -%}
-{%- set is_banded = period in ('month', 'quarter') %}
 figures as (
 
     select
@@ -208,6 +223,9 @@ left join verdicts on figures.{{ by }} = verdicts.{{ by }} and figures.{{ period
 {%- if is_banded %}
 left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = bands.{{ period }}
 {%- endif %}
+{%- if is_judged %}
+where {{ is_touched('figures') }}
+{%- endif %}
 
 {%- endmacro %}
 
@@ -269,6 +287,14 @@ left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = 
     from {{ ref('fct_changes') }}
     where {{ is_in_touched_period('deployed_on') }}
     {%- endif %}
+{%- endmacro %}
+
+
+{# Deployments that a correction in force calls not failed. #}
+{% macro acquittals(corrections) -%}
+    select deployment_key
+    from {{ corrections }}
+    where is_in_force and verdict = 'deployment_not_failed'
 {%- endmacro %}
 
 

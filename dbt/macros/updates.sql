@@ -81,6 +81,25 @@
             'relation':
                 '(select * from ' ~ as_it_stands('int_deployment_contents') ~ ' where is_bulk_import) as bulk_imports'
         },
+        'deployment_contents': {
+            'columns': ['deployment_key', 'changes', 'lines_changed', 'is_bulk_import', 'is_remediation'],
+            'relation': as_it_stands('int_deployment_contents')
+        },
+        'deployment_failures': {
+            'columns': [
+                'deployment_key', 'cause', 'attribution', 'is_counted', 'failed_at', 'recovery_started_at',
+                'recovered_at'
+            ],
+            'relation': as_it_stands('fct_deployment_failures')
+        },
+        'incident_links': {
+            'columns': ['incident_key', 'deployment_key'],
+            'relation': as_it_stands('int_incident_links')
+        },
+        'acquittals': {
+            'columns': ['deployment_key'],
+            'relation': '(' ~ acquittals(as_it_stands('int_corrections')) ~ ') as acquittals'
+        },
         'observable_successes': {
             'columns': ['deployment_key', 'observable_success_at'],
             'relation': as_it_stands('int_observable_successes')

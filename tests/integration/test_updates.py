@@ -19,8 +19,8 @@ from dagster_project.quality.fingerprint import fingerprint
 from dagster_project.settings import Settings
 from dagster_project.warehouse import Warehouse, transaction
 
-# Few enough changes for random histories to have bulk imports.
-VARIABLES = {"bulk_import_minimum_changes": 5, "bulk_import_median_multiple": 2}
+# Few enough changes for random histories to have bulk imports, and periods for trends to look back on part of them.
+VARIABLES = {"bulk_import_minimum_changes": 5, "bulk_import_median_multiple": 2, "trend_baseline_periods": 4}
 START = datetime(2025, 1, 20)
 
 

@@ -1,3 +1,8 @@
+{{ touched_rows('int_touched_deployments', ['deployment_key']) }}
+
+{#- Without a known relation between commits, a commit is a version like any other name of one. -#}
+{%- set deployed_version = 'coalesce(commit_sha, version, deployment_key)' %}
+
 with ended as (
 
     select
@@ -18,7 +23,7 @@ with ended as (
     from {{ ref('stg_deployments') }} as deployments
     left join {{ ref('int_deployment_outcomes') }} as outcomes
         on deployments.deployment_key = outcomes.deployment_key
-    where deployments.environment = 'production'
+    where deployments.environment = 'production' and {{ is_touched('deployments') }}
 
 ),
 
@@ -26,8 +31,7 @@ attempts as (
 
     select
         *,
-        -- Without a known relation between commits, a commit is a version like any other name of one.
-        coalesce(commit_sha, version, deployment_key) as deployed_version,
+        {{ deployed_version }} as deployed_version,
         {{ day_of('coalesce(finished_at, started_at)') }} as deployed_on,
         status = 'success' as is_success,
         status in ('failure', 'cancelled') as is_failed_attempt
@@ -35,16 +39,71 @@ attempts as (
 
 ),
 
+-- What an update leaves as it stands: all that ended before what is made anew.
+settled as (
+
+    {% if is_incremental() -%}
+    select
+        deployment_key,
+        service,
+        {{ deployed_version }} as deployed_version,
+        finished_at,
+        production_sequence,
+        is_rollback,
+        is_hotfix
+    from {{ this }}
+    where is_success and not {{ is_touched() }}
+    {%- else -%}
+    {{ no_rows({
+        'deployment_key': 'string',
+        'service': 'string',
+        'deployed_version': 'string',
+        'finished_at': 'timestamp',
+        'production_sequence': 'bigint',
+        'is_rollback': 'boolean',
+        'is_hotfix': 'boolean'
+    }) }}
+    {%- endif %}
+
+),
+
+latest_settled as (
+
+    select
+        service,
+        max(production_sequence) as production_sequence,
+        max_by(deployment_key, production_sequence) as deployment_key,
+        max_by(deployed_version, production_sequence) as deployed_version,
+        max(case when not is_rollback and not is_hotfix then production_sequence end) as planned_sequence
+    from settled
+    group by service
+
+),
+
 -- Only a success has a place in the sequence.
 in_sequence as (
 
     select
-        *,
-        case when is_success then row_number() over service_line end as production_sequence,
-        case when is_success then lag(deployment_key) over service_line end as replaced_deployment_key,
-        case when is_success then lag(deployed_version) over service_line end as replaced_version
+        attempts.*,
+        latest_settled.planned_sequence as settled_planned_sequence,
+        case
+            when attempts.is_success
+                then coalesce(latest_settled.production_sequence, 0) + row_number() over service_line
+        end as production_sequence,
+        case
+            when attempts.is_success
+                then coalesce(lag(attempts.deployment_key) over service_line, latest_settled.deployment_key)
+        end as replaced_deployment_key,
+        case
+            when attempts.is_success
+                then coalesce(lag(attempts.deployed_version) over service_line, latest_settled.deployed_version)
+        end as replaced_version
     from attempts
-    window service_line as (partition by service, is_success order by finished_at, deployment_key)
+    left join latest_settled on attempts.service = latest_settled.service
+    window service_line as (
+        partition by attempts.service, attempts.is_success
+        order by attempts.finished_at, attempts.deployment_key
+    )
 
 ),
 
@@ -54,7 +113,19 @@ first_runs as (
         service,
         deployed_version,
         min(production_sequence) as production_sequence
-    from in_sequence
+    from (
+        select
+            service,
+            deployed_version,
+            production_sequence
+        from in_sequence
+        union all
+        select
+            service,
+            deployed_version,
+            production_sequence
+        from settled
+    ) as runs
     group by service, deployed_version
 
 ),
@@ -91,6 +162,23 @@ classified as (
 
 ),
 
+successes as (
+
+    select
+        deployment_key,
+        service,
+        deployed_version,
+        finished_at,
+        production_sequence,
+        is_rollback,
+        is_hotfix
+    from classified
+    where is_success
+    union all
+    select * from settled
+
+),
+
 rollbacks as (
 
     {% if var('rollback_blames') == 'first_after_restored' -%}
@@ -100,7 +188,7 @@ rollbacks as (
         -- least() passes over a version that never ran before.
         least(max(restored.production_sequence) + 1, rollbacks.production_sequence - 1) as undone_sequence
     from classified as rollbacks
-    left join classified as restored
+    left join successes as restored
         on
             rollbacks.service = restored.service
             and rollbacks.deployed_version = restored.deployed_version
@@ -125,11 +213,11 @@ undone as (
         rollbacks.deployment_key,
         max(brought_in.production_sequence) as production_sequence
     from rollbacks
-    inner join classified as replaced
+    inner join successes as replaced
         on
             rollbacks.service = replaced.service
             and rollbacks.undone_sequence = replaced.production_sequence
-    inner join classified as brought_in
+    inner join successes as brought_in
         on
             replaced.service = brought_in.service
             and replaced.deployed_version = brought_in.deployed_version
@@ -144,10 +232,13 @@ planned as (
     select
         deployment_key,
         is_hotfix and not is_rollback as is_blaming,
-        max(case when not is_rollback and not is_hotfix then production_sequence end) over (
-            partition by service
-            order by production_sequence
-            rows between unbounded preceding and 1 preceding
+        coalesce(
+            max(case when not is_rollback and not is_hotfix then production_sequence end) over (
+                partition by service
+                order by production_sequence
+                rows between unbounded preceding and 1 preceding
+            ),
+            settled_planned_sequence
         ) as latest_sequence
     from classified
     where is_success
@@ -200,12 +291,12 @@ select
         else blaming.is_hotfix and named.deployment_key is not null
     end as is_blame_explicit
 from blaming
-left join blaming as blamed
+left join successes as blamed
     on
         blaming.service = blamed.service
         and blaming.blamed_sequence = blamed.production_sequence
 -- What a hotfix or another repair names itself.
-left join blaming as named
+left join successes as named
     on
         blaming.repairs_deployment_key = named.deployment_key
         and blaming.service = named.service

@@ -1,1 +1,3 @@
+{{ touched_rows('int_touched_weeks', ['service', 'week']) }}
+
 {{ delivery('week') }}

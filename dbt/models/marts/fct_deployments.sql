@@ -1,3 +1,5 @@
+{{ touched_rows('int_restated_deployments', ['deployment_key']) }}
+
 with failures as (
 
     select
@@ -37,9 +39,7 @@ links as (
 
 acquittals as (
 
-    select deployment_key
-    from {{ ref('int_corrections') }}
-    where is_in_force and verdict = 'deployment_not_failed'
+    {{ acquittals(ref('int_corrections')) }}
 
 ),
 
@@ -120,6 +120,7 @@ judged as (
             deployments.service = services.service
             and deployments.deployed_on >= services.valid_from
             and deployments.deployed_on < services.valid_to
+    where {{ is_touched('deployments') }}
 
 )
 
