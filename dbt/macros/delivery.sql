@@ -50,22 +50,7 @@ owned as (
             and periods.last_day >= services.valid_from
             and periods.last_day < services.valid_to
     {%- endif %}
-    {%- if is_judged and is_incremental() %}
-    inner join (
-        select
-            {{ by }},
-            min({{ period }}) as {{ period }}
-        from {{ as_it_stands(config.get('meta').touched) }}
-        group by {{ by }}
-    ) as first_touched
-        on
-            periods.{{ by }} = first_touched.{{ by }}
-            -- What a trend looks back on, and one more that the trend takes for the first on record.
-            and periods.{{ period }}
-            >= first_touched.{{ period }} - interval {{ var('trend_baseline_periods') + 2 }} {{ period }}
-    {%- else %}
     where {{ is_touched('periods') }}
-    {%- endif %}
 
 ),
 
@@ -167,21 +152,16 @@ figures as (
 )
 {%- if is_judged %},
 
-trends as (
-
-    {{ trends('figures', period, by) }}
-
-),
-
 verdicts as (
 
     select
-        {{ by }},
-        {{ period }},
+        owner_name as {{ by }},
+        first_day as {{ period }},
         {%- for each in trend_metrics() %}
         max(case when metric = '{{ each.metric }}' then verdict end) as {{ each.name }}_trend{{ ',' if not loop.last }}
         {%- endfor %}
-    from trends
+    from {{ ref('int_delivery_trends') }}
+    where owner_kind = '{{ by }}' and period = '{{ period }}'
     group by all
 
 )
@@ -222,9 +202,6 @@ left join verdicts on figures.{{ by }} = verdicts.{{ by }} and figures.{{ period
 {%- endif %}
 {%- if is_banded %}
 left join bands on figures.{{ by }} = bands.{{ by }} and figures.{{ period }} = bands.{{ period }}
-{%- endif %}
-{%- if is_judged %}
-where {{ is_touched('figures') }}
 {%- endif %}
 
 {%- endmacro %}

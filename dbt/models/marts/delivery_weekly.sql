@@ -1,3 +1,3 @@
-{{ touched_rows('int_touched_weeks', ['service', 'week']) }}
+{{ touched_rows('int_touched_trends', {'service': 'owner_name', 'week': 'first_day'}) }}
 
 {{ delivery('week') }}

@@ -1,6 +1,11 @@
 with trends as (
 
-    {{ trends(ref('delivery_monthly'), 'month', 'service') }}
+    select
+        *,
+        owner_name as service,
+        first_day as month
+    from {{ ref('int_delivery_trends') }}
+    where owner_kind = 'service' and period = 'month'
 
 ),
 
