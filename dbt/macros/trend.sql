@@ -88,7 +88,8 @@
 {%- endmacro %}
 
 
-{# One row for each period, service or team, and metric of a delivery table, with its verdict. #}
+{# One row for each row of a relation with the counts and durations of int_delivery, and metric, with its verdict on the
+   line of its owner (by, a list of columns) up to its period. #}
 {% macro trends(relation, period, by) %}
 
 with points as (
@@ -102,7 +103,7 @@ with points as (
         '{{ each.metric }}' as metric,
         '{{ each.kind }}' as kind,
         {{ each.better == 'higher' }} as is_higher_better,
-        {{ each.metric }} as value,
+        {{ ratio(each.numerator, each.n) if each.numerator else each.metric }} as value,
         cast({{ each.numerator or 'null' }} as double) as numerator,
         cast({{ each.n }} as double) as n,
         {{ var('trend_practical_margin') }} as practical_margin

@@ -1,7 +1,8 @@
 {# Builds that bring tables up to date instead of making them anew. Such a build finds what can differ from the tables
    as they stand: rows of batches that the last successful build had not seen, and rows of its small models that are not
-   as it left them (schema meta, seen_…). The models touched_… follow that down to commits, days, periods and pull
-   requests; incremental models delete the touched rows, old and new, and insert them again. #}
+   as it left them (schema meta, seen_…). The models touched_… and restated_… follow that down to commits, deployments,
+   days, periods, trends and pull requests; incremental models delete the touched rows, old and new, and insert them
+   again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
    the var definition_version, their checksum), nothing was removed from raw since, and the services, journeys and SLOs
@@ -65,8 +66,8 @@
     {{ return(run_query(query).rows[0][0] > 0) }}
 {% endmacro %}
 
-{# What an update compares with the last build: of small models all that others take from them. A deployment's place in
-   the sequence may move without effect. #}
+{# What an update compares with the last build: of small models all that models which are updated take from them. A
+   deployment's place in the sequence may move without effect. #}
 {% macro watched_rows() %}
     {{ return({
         'deployments': {

@@ -19,8 +19,14 @@ from dagster_project.quality.fingerprint import fingerprint
 from dagster_project.settings import Settings
 from dagster_project.warehouse import Warehouse, transaction
 
-# Few enough changes for random histories to have bulk imports, and periods for trends to look back on part of them.
-VARIABLES = {"bulk_import_minimum_changes": 5, "bulk_import_median_multiple": 2, "trend_baseline_periods": 4}
+# Few enough changes for random histories to have bulk imports, few enough periods for them to have verdicts, and the
+# choice of what a rollback blames that asks for more of the sequence.
+VARIABLES = {
+    "bulk_import_minimum_changes": 5,
+    "bulk_import_median_multiple": 2,
+    "trend_baseline_periods": 4,
+    "rollback_blames": "first_after_restored",
+}
 START = datetime(2025, 1, 20)
 
 
@@ -76,6 +82,23 @@ def own(connection: duckdb.DuckDBPyConnection, services: list[tuple[str, str]]) 
         connection.execute(f"insert into reference.{name} by name from frame")
 
 
+def correct(connection: duckdb.DuckDBPyConnection, randomness: random.Random) -> None:
+    """Corrections in place of those before, whose order in time is that of the rows."""
+    connection.execute("delete from reference.corrections")
+    for number in range(randomness.randrange(4)):
+        verdict = randomness.choice(["deployment_failed", "deployment_not_failed", "incident_linked"])
+        connection.execute(
+            "insert into reference.corrections (corrected_at, corrected_by_role, why, verdict, deployment_key, "
+            "incident_key) values (?, 'lead', 'a review', ?, ?, ?)",
+            [
+                START + timedelta(days=number),
+                verdict,
+                f"git/d{randomness.randrange(16)}",
+                f"git/i{randomness.randrange(6)}" if verdict == "incident_linked" else None,
+            ],
+        )
+
+
 def load_all(connection: duckdb.DuckDBPyConnection, rows: dict[str, list[dict]], mirror: bool = False) -> None:
     with transaction(connection):
         for name, records in rows.items():
@@ -102,6 +125,9 @@ def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]
     def keys(number: int) -> list[int]:
         return [key for key in range(number) if randomness.random() < share]
 
+    def deployment_id() -> str:
+        return f"d{randomness.randrange(16)}"
+
     commits = [f"c{number}" for number in range(60)]
     rows: dict[str, list[dict]] = {
         "deployments": [
@@ -109,12 +135,33 @@ def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]
                 "deployment_id": f"d{key}",
                 "service": randomness.choice(["web", "api"]),
                 "environment": randomness.choice(["production"] * 9 + ["staging"]),
-                "status": randomness.choice(["success"] * 9 + ["failure"]),
-                "finished_at": at(),
+                "status": (status := randomness.choice(["success"] * 9 + ["failure", "in_progress"])),
+                "finished_at": None if status == "in_progress" else at(),
                 "commit_sha": maybe(randomness.choice(commits)),
-                "commit_relation": randomness.choice(["new", "new", "same", "ancestor", None]),
+                "version": maybe(f"v{randomness.randrange(5)}"),
+                "commit_relation": randomness.choice(["new", "same", "ancestor", "returned", None, None]),
+                "is_rollback": randomness.choice([None, None, None, True]),
+                "is_hotfix": randomness.choice([None, None, True]),
+                "repairs_deployment_id": randomness.choice([None, None, deployment_id()]),
             }
             for key in keys(16)
+        ],
+        "deployment_statuses": [
+            {
+                "deployment_id": f"d{key % 16}",
+                "status": randomness.choice(["pending", "success", "failure", "cancelled", "inactive"]),
+                "occurred_at": at(),
+            }
+            for key in keys(12)
+        ],
+        "synthetic_checks": [
+            {
+                "check_run_id": key,
+                "service": randomness.choice(["web", "api"]),
+                "occurred_at": at(),
+                "is_success": randomness.random() < 0.8,
+            }
+            for key in keys(300)
         ],
         "deployment_changes": [
             {"deployment_id": f"d{randomness.choice([key % 16, *range(16), 3, 3, 3])}", "commit_sha": commits[key % 60]}
@@ -124,8 +171,14 @@ def random_rows(randomness: random.Random, share: float) -> dict[str, list[dict]
         "pull_requests": [],
         "builds": [],
         "incidents": [
-            {"incident_id": f"i{key}", "service": randomness.choice(["web", "api"]), "started_at": at()}
-            for key in keys(4)
+            {
+                "incident_id": f"i{key}",
+                "service": randomness.choice(["web", "api"]),
+                "started_at": (started_at := at()),
+                "resolved_at": maybe(started_at + timedelta(hours=5)),
+                "deployment_id": randomness.choice([None, deployment_id()]),
+            }
+            for key in keys(6)
         ],
     }
     for key in keys(60):
@@ -262,8 +315,10 @@ def histories_agree(updates: Updates, seed: int) -> None:
             own(connection, [("web", "front"), ("api", "back")])
         for share in (0.7, 0.3, 0.05, 0.02, 0.1):
             rows = random_rows(randomness, share)
+            corrected = randomness.random()
             for connection in (updated, full):
                 load_all(connection, rows)
+                correct(connection, random.Random(corrected))
             in_full.build(full)
             if share == 0.7:
                 in_full.build(updated)

@@ -1,48 +1,30 @@
-{%- set keys = delivery_keys() -%}
-
-{{ touched_rows('int_touched_trends', keys) }}
+{{ touched_rows('int_touched_trends', delivery_keys()) }}
 
 with periods as (
 
     select delivery.*
     from {{ ref('int_delivery') }} as delivery
     {%- if is_incremental() %}
-    -- With what the first touched one looks back on, and one more, which its trend takes for the first on record.
+    -- Whole lines: sums over a part of one could round otherwise.
     inner join (
-        select
+        select distinct
             owner_kind,
             owner_name,
-            period,
-            min(first_day) as first_day
+            period
         from {{ as_it_stands('int_touched_trends') }}
-        group by owner_kind, owner_name, period
-    ) as first_touched
+    ) as lines
         on
-            delivery.owner_kind = first_touched.owner_kind
-            and delivery.owner_name = first_touched.owner_name
-            and delivery.period = first_touched.period
-            and {{ days_between('delivery.first_day', 'first_touched.first_day') }}
-            <= {{ var('trend_baseline_periods') + 2 }}
-            * case delivery.period when 'week' then 7 when 'month' then 31 else 92 end
+            delivery.owner_kind = lines.owner_kind
+            and delivery.owner_name = lines.owner_name
+            and delivery.period = lines.period
     {%- endif %}
     where delivery.period <> 'day'
 
 ),
 
-figures as (
-
-    select
-        {%- for each in trend_metrics() if each.numerator %}
-        {{ ratio(each.numerator, each.n) }} as {{ each.metric }},
-        {%- endfor %}
-        *
-    from periods
-
-),
-
 trends as (
 
-    {{ trends('figures', 'first_day', 'owner_kind, owner_name, period') }}
+    {{ trends('periods', 'first_day', 'owner_kind, owner_name, period') }}
 
 )
 
