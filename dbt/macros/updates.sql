@@ -77,11 +77,6 @@
             ],
             'relation': '(select * from ' ~ as_it_stands('int_deployments') ~ ' where is_success) as deployments'
         },
-        'bulk_imports': {
-            'columns': ['deployment_key'],
-            'relation':
-                '(select * from ' ~ as_it_stands('int_deployment_contents') ~ ' where is_bulk_import) as bulk_imports'
-        },
         'deployment_contents': {
             'columns': ['deployment_key', 'changes', 'lines_changed', 'is_bulk_import', 'is_remediation'],
             'relation': as_it_stands('int_deployment_contents')

@@ -6,7 +6,12 @@
 {%- if is_update() -%}
 with deployments as (
 
-    select deployment_key from {{ changed_since_last_build('bulk_imports') }} as bulk_imports
+    select deployment_key
+    from {{ differences(
+        ['deployment_key'],
+        '(select * from ' ~ ref('int_deployment_contents') ~ ' where is_bulk_import) as made',
+        '(select * from meta.seen_deployment_contents where is_bulk_import) as seen'
+    ) }} as bulk_imports
     union
     select deployment_key from {{ changed_since_last_build('observable_successes') }} as observable_successes
 
