@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +204,23 @@ def test_an_expectation_that_holds_is_not_among_the_failures(broken, failures):
     assert held.isdisjoint(failures)
 
 
+def test_expectations_stand_in_the_order_of_their_suite_whether_they_hold_or_fail(broken, tmp_path):
+    suite = load_suite(write_suites(tmp_path / "expectations", "deployments") / "deployments.yaml")
+    (table,) = (table for table in broken[1].tables if table.table == "deployments")
+    names = [result.name for result in table.expectations if result.type != "guard_scan"]
+    assert names == [check.name for check in suite.checks()]
+
+
+def test_an_expectation_of_each_row_that_holds_fails_on_none(broken):
+    (held,) = (
+        result
+        for table in broken[1].tables
+        for result in table.expectations
+        if (table.table, result.name) == ("deployments", "expect_review_hours_to_be_between")
+    )
+    assert (held.failing_rows, held.sample, held.message) == (0, (), "holds")
+
+
 def test_the_summary_names_table_expectation_rows_and_keys(broken):
     text = gate_summary(broken[1])
     assert text.startswith("gate refused build broken-build: 14 of 30 expectations fail, on 5 of 6 tables")
@@ -226,6 +244,13 @@ def test_data_docs_show_the_results_of_this_build(broken):
     assert "broken-build" in (docs / "index.html").read_text(encoding="utf-8")
     pages = {page.stem.removeprefix("warehouse-") for page in (docs / "validations").rglob("*.html")}
     assert pages == {"deployments", "monthly", "shrunken", "fine"}
+    (page,) = (docs / "validations").rglob("*deployments.html")
+    (table,) = (table for table in broken[1].tables if table.table == "deployments")
+    shown = re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8"))
+    results = [result for result in table.expectations if result.type != "guard_scan"]
+    held = sum(result.passed for result in results)
+    for what, number in {"Evaluated": len(results), "Successful": held}.items():
+        assert re.search(rf"{what} Expectations\s+{number}\b", shown), what
 
 
 def test_the_record_is_read_back_as_it_was_written(broken, sound):
