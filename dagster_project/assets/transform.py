@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -76,11 +77,17 @@ def dbt_models(context: AssetExecutionContext, installation: Installation, dbt: 
     variables = json.dumps(with_version(dbt_vars(settings)), default=str)
     # Unit tests judge the code, not the data; `make test` runs them.
     arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
-    if context.job_name != "transform":
-        # The gate comes next: while this process waits for dbt's, it has time for the import (4 to 9 s).
-        Thread(target=import_module, args=["dagster_project.quality.engine"], daemon=True).start()
     try:
         with stage("build models"):
-            yield from dbt.cli(arguments, context=context, target_path=target).stream()
+            invocation = dbt.cli(arguments, context=context, target_path=target)
+            if context.job_name != "transform":
+                Thread(target=_prepare_gate, daemon=True).start()
+            yield from invocation.stream()
     except DagsterDbtCliRuntimeError as error:
-        raise PlumblineError(f"{error.description}\nThe whole log: {target / 'dbt.log'}") from error
+        raise PlumblineError(f"{error.description}\ndbt's log: {target / 'dbt.log'}") from error
+
+
+def _prepare_gate() -> None:
+    """Import what the gate needs, while this process waits for dbt's; if that fails, the gate tells why."""
+    with suppress(Exception):
+        import_module("dagster_project.quality.engine")
