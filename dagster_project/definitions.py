@@ -53,7 +53,14 @@ defs = Definitions(
             project_dir=str(DBT_DIR),
             dbt_executable=str(DBT),
             # Else dbt writes each statement it sends to its log, as JSON: 10 MB and a tenth of the time of a build.
-            global_config_flags=["--log-level-file", "info", "--log-format-file", "text", "--no-use-colors-file"],
+            global_config_flags=[
+                "--log-level-file",
+                "info",
+                "--log-format-file",
+                "text",
+                "--no-use-colors",
+                "--no-use-colors-file",
+            ],
         ),
     },
     # The multiprocess executor starts a process a step, about 11 s each.
