@@ -80,7 +80,7 @@ def dbt_models(context: AssetExecutionContext, installation: Installation, dbt: 
     try:
         with stage("build models"):
             invocation = dbt.cli(arguments, context=context, target_path=target)
-            if context.job_name != "transform":
+            if context.job_def.has_node_named("gate"):
                 Thread(target=_prepare_gate, daemon=True).start()
             yield from invocation.stream()
     except DagsterDbtCliRuntimeError as error:

@@ -139,6 +139,23 @@ def failures(broken):
     return {(table.table, result.name): result for table, result in broken[1].failures()}
 
 
+@pytest.fixture(scope="module")
+def held(broken):
+    return {
+        (table.table, result.name): result
+        for table in broken[1].tables
+        for result in table.expectations
+        if result.passed
+    }
+
+
+@pytest.fixture(scope="module")
+def of_deployments(broken):
+    """What the suite of deployments says, in the order of the record."""
+    (table,) = (table for table in broken[1].tables if table.table == "deployments")
+    return [result for result in table.expectations if result.type != "guard_scan"]
+
+
 def test_a_repeated_key_is_named(failures):
     result = failures["deployments", "expect_compound_columns_to_be_unique"]
     assert result.failing_rows == 2
@@ -208,21 +225,9 @@ def test_an_expectation_that_holds_is_not_among_the_failures(held, failures):
     assert held.keys().isdisjoint(failures)
 
 
-def test_expectations_stand_in_the_order_of_their_suite_whether_they_hold_or_fail(broken, tmp_path):
+def test_expectations_stand_in_the_order_of_their_suite_whether_they_hold_or_fail(of_deployments, tmp_path):
     suite = load_suite(write_suites(tmp_path / "expectations", "deployments") / "deployments.yaml")
-    (table,) = (table for table in broken[1].tables if table.table == "deployments")
-    names = [result.name for result in table.expectations if result.type != "guard_scan"]
-    assert names == [check.name for check in suite.checks()]
-
-
-@pytest.fixture(scope="module")
-def held(broken):
-    return {
-        (table.table, result.name): result
-        for table in broken[1].tables
-        for result in table.expectations
-        if result.passed
-    }
+    assert [result.name for result in of_deployments] == [check.name for check in suite.checks()]
 
 
 def test_an_expectation_of_each_row_that_holds_fails_on_none(held):
@@ -254,17 +259,15 @@ def test_nothing_that_the_gate_writes_shows_a_value_of_a_failing_row(broken):
         assert value not in shown
 
 
-def test_data_docs_show_the_results_of_this_build(broken):
+def test_data_docs_show_the_results_of_this_build(broken, of_deployments):
     docs = broken[0].gate_dir / "data_docs"
     assert "broken-build" in (docs / "index.html").read_text(encoding="utf-8")
     pages = {page.stem.removeprefix("warehouse-") for page in (docs / "validations").rglob("*.html")}
     assert pages == {"deployments", "monthly", "shrunken", "fine"}
     (page,) = (docs / "validations").rglob("*deployments.html")
-    (table,) = (table for table in broken[1].tables if table.table == "deployments")
     shown = re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8"))
-    results = [result for result in table.expectations if result.type != "guard_scan"]
-    successful = sum(result.passed for result in results)
-    for what, number in {"Evaluated": len(results), "Successful": successful}.items():
+    successful = sum(result.passed for result in of_deployments)
+    for what, number in {"Evaluated": len(of_deployments), "Successful": successful}.items():
         assert re.search(rf"{what} Expectations\s+{number}\b", shown), what
     # Of the source of each row, the range of review_hours, the one value that is not among the accepted kinds.
     for observed in ("100% not null", "0% unexpected", "≈4.5455% unexpected"):
