@@ -96,6 +96,10 @@
             'columns': ['deployment_key'],
             'relation': '(' ~ acquittals(as_it_stands('int_corrections')) ~ ') as acquittals'
         },
+        'interaction_starts': {
+            'columns': ['source', 'service', 'first_interacted_on'],
+            'relation': as_it_stands('int_interaction_starts')
+        },
         'observable_successes': {
             'columns': ['deployment_key', 'observable_success_at'],
             'relation': as_it_stands('int_observable_successes')
@@ -246,22 +250,23 @@
     ) }}
 {%- endmacro %}
 
-{# The condition that such a model looks at a row: in an update only at the touched ones. #}
-{% macro is_touched(rows=none) -%}
+{# The condition that such a model looks at a row: in an update only at the touched ones, by all their keys or by some. #}
+{% macro is_touched(rows=none, keys=none) -%}
     {%- if config.get('materialized') == 'incremental' and is_incremental() -%}
-        {{ is_among_touched(rows) }}
+        {{ is_among_touched(rows, keys) }}
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
 
 {# Not a correlated subquery, which DuckDB would run over all rows before the join that finds few of them. #}
-{% macro is_among_touched(rows) -%}
-    {%- set keys = config.get('meta').touched_keys -%}
+{% macro is_among_touched(rows, keys=none) -%}
+    {%- set touched_keys = config.get('meta').touched_keys -%}
+    {%- set keys = keys or touched_keys.keys() | list -%}
     (
         {%- for key in keys %}{{ rows ~ '.' if rows }}{{ key }}{{ ', ' if not loop.last }}{% endfor -%}
     ) in (
-        select {{ keys.values() | join(', ') }} from {{ as_it_stands(config.get('meta').touched) }}
+        select {% for key in keys %}{{ touched_keys[key] }}{{ ', ' if not loop.last }}{% endfor %} from {{ as_it_stands(config.get('meta').touched) }}
     )
 {%- endmacro %}
 

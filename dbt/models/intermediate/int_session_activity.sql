@@ -1,8 +1,5 @@
 {{ touched_rows('int_restated_activity_days', ['service', 'day']) }}
 
-{#- Which looks at this as the last build left it. -#}
-{%- do ref('int_restated_session_days') -%}
-
 with lcp as (
 
     select

@@ -1,16 +1,18 @@
-{{ touched_rows('int_restated_session_days', {'service': 'service', 'started_on': 'day'}) }}
+{{ touched_rows('int_restated_sessions', ['source', 'service', 'session_id', 'started_on']) }}
 
 {%- set counts = [
     'page_views', 'interactions', 'errors', 'lcp_page_views', 'good_lcp_page_views', 'poor_lcp_page_views'
 ] -%}
 
-with activity as (
+with near as (
 
     select
         *,
         count(*) over (partition by source, service, session_id, day) as slots
     from {{ ref('int_session_activity') }}
-    where {{ near_restated_days('day', 1, 1, zone=0) }}
+    where
+        {{ near_restated_days('day', 1, 1, key='started_on', zone=0) }}
+        and {{ is_touched('int_session_activity', ['source', 'service', 'session_id']) }}
 
 ),
 
@@ -21,7 +23,7 @@ followed as (
         lag(ended_at) over one_after_another as ended_before,
         lag(day) over one_after_another as day_before,
         lag(slots) over one_after_another as slots_before
-    from activity
+    from near
     window one_after_another as (partition by source, service, session_id order by started_at)
 
 ),

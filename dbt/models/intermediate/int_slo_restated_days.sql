@@ -21,6 +21,19 @@ cross join meta.seen_as_of as seen
 where
     windows.day_ends_at > seen.as_of
     or windows.evaluated_at < windows.day_ends_at
+union
+-- Days that the last build knew and that are none any more: before the first count, or after now.
+(
+    select
+        definition,
+        day
+    from {{ as_it_stands('int_slo_window_sums') }}
+    except
+    select
+        definition,
+        day
+    from {{ ref('int_slo_windows') }}
+)
 {%- else -%}
 {{ no_rows({'definition': 'string', 'day': 'date'}) }}
 {%- endif %}

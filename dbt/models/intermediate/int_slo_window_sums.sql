@@ -1,3 +1,5 @@
+{{ touched_rows('int_slo_restated_windows', ['definition', 'day']) }}
+
 {%- set sums = ['good', 'total', 'good_units', 'total_units', 'counted_units', 'contradictory_units'] -%}
 
 with running as (
@@ -37,7 +39,9 @@ first_days as (
     from {{ ref('int_slo_windows') }} as windows
     inner join {{ ref('int_slo_windows') }} as first_days
         on windows.definition = first_days.definition and windows.window_starts_on = first_days.day
-    where not windows.is_window_of_whole_days
+    where
+        not windows.is_window_of_whole_days
+        and {{ is_touched('windows') }}
 
 ),
 
@@ -81,3 +85,4 @@ left join first_day_sums
         running.definition = first_day_sums.definition
         and running.objective = first_day_sums.objective
         and running.day = first_day_sums.day
+where {{ is_touched('running') }}

@@ -14,8 +14,8 @@ first_counts as (
 
     select
         definition,
-        min(slot_starts_at) as first_counted_at
-    from {{ ref('int_slo_counts') }}
+        min(first_counted_at) as first_counted_at
+    from {{ ref('int_slo_counted_days') }}
     group by definition
 
 ),

@@ -1,3 +1,5 @@
+{{ touched_rows('int_slo_restated_windows', ['definition', 'day']) }}
+
 with judged as (
 
     select
@@ -45,6 +47,7 @@ with judged as (
         on sums.definition = objectives.definition and sums.objective = objectives.objective
     left join {{ ref('int_slo_days') }} as daily
         on sums.definition = daily.definition and sums.objective = daily.objective and sums.day = daily.day
+    where {{ is_touched('windows') }}
 
 )
 
