@@ -83,7 +83,8 @@ def seconds(connection: duckdb.DuckDBPyConnection, definition: str, sql: str) ->
     connection.execute(f"create or replace temp table counted as {sql}")
     took = time.perf_counter() - started, time.process_time() - cpu
     (same,) = connection.execute(
-        "with built as (select slot_starts_at, total, good from intermediate.int_slo_counts where definition = ?) "
+        "with built as (select slot_starts_at, total, good from intermediate.int_slo_counts "
+        "inner join staging.stg_slos using (definition_number) where definition = ?) "
         "select not exists (from counted except from built) and not exists (from built except from counted)",
         [definition],
     ).fetchone()

@@ -132,7 +132,8 @@ def _build(file: Path, variables: dict) -> None:
 def _history(connection: duckdb.DuckDBPyConnection, definition: Definition) -> History:
     (gap,) = connection.execute(
         "select median(gap) from (select date_diff('minute', lag(slot_starts_at) over (order by slot_starts_at), "
-        "slot_starts_at) as gap from intermediate.int_slo_counts where definition = ?)",
+        "slot_starts_at) as gap from intermediate.int_slo_counts inner join staging.stg_slos using (definition_number) "
+        "where definition = ?)",
         [definition.name],
     ).fetchone()
     objectives = []

@@ -120,14 +120,21 @@
         {%- endif -%}
     {%- endfor -%}
     {%- set query %}
-        select scan, place, bool_and(service_code is not null) as is_of_one_service
+        select
+            scan,
+            place,
+            bool_and(service_code is not null) as is_of_one_service,
+            bool_and(is_counted_at_once) as is_counted_at_once
         from {{ places }}
         group by scan, place
         order by scan, place
     {%- endset -%}
     {%- for row in run_query(query).rows -%}
         {%- do scans[row.scan].places.append(
-            {'number': row.place | int, 'is_of_one_service': row.is_of_one_service}
+            {
+                'number': row.place | int, 'is_of_one_service': row.is_of_one_service,
+                'is_counted_at_once': row.is_counted_at_once
+            }
         ) -%}
     {%- endfor -%}
     {{ return(scans.values() | list) }}
@@ -329,7 +336,7 @@
 
 {# What a budget is counted in, one row for each objective and unit of the given days: for Occurrences the events of a
    slot of time, else a slice of time. A slice is judged once it is over; one without events is no unit. `days` has
-   definition, day, day_starts_at, day_ends_at, units_start_at, units_end_at. #}
+   definition, definition_number, day, day_starts_at, day_ends_at, units_start_at, units_end_at. #}
 {% macro slo_units(days) -%}
     select
         slots.definition,
@@ -420,7 +427,7 @@
         where cast(day_starts_at as date) + interval {{ offset }} day < units_end_at
         {{- ' union all' if not loop.last }}
         {%- endfor %}
-    ) as days on counts.definition = days.definition and counts.counted_on = days.counted_on
+    ) as days on counts.definition_number = days.definition_number and counts.counted_on = days.counted_on
     where counts.slot_starts_at >= days.units_start_at and counts.slot_starts_at < days.units_end_at
 {%- endmacro %}
 

@@ -25,7 +25,7 @@
 
 {# The number of the slot of so many minutes, counted from 1970-01-01 00:00 UTC, and the start of one. #}
 {% macro slot_number(at, minutes) -%}
-    {{ whole_quotient(epoch_microseconds(at), minutes * 60000000) }}
+    cast({{ whole_quotient(epoch_microseconds(at), minutes * 60000000) }} as integer)
 {%- endmacro %}
 
 {% macro slot_start(number, minutes) %}{{ adapter.dispatch('slot_start')(number, minutes) }}{% endmacro %}

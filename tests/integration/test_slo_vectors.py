@@ -96,7 +96,11 @@ def judged(tmp_path_factory):
             connection.execute(f"create or replace {kind} {node.schema}.{node.name} as {node.compiled_code}")
             if node.name == "int_slo_counts":
                 connection.register("counts", pl.DataFrame(counts).to_arrow())
-                connection.execute("insert into intermediate.int_slo_counts by name from counts")
+                connection.execute(
+                    "insert into intermediate.int_slo_counts by name "
+                    "select counts.* exclude (definition), definition_number "
+                    "from counts inner join staging.stg_slos using (definition)"
+                )
         yield {
             "status": {row["slo"]: row for row in connection.sql("from marts.slo_status").pl().to_dicts()},
             "days": {

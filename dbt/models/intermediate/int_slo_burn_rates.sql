@@ -13,6 +13,7 @@ recent_days as (
 
     select
         windows.definition,
+        windows.definition_number,
         windows.day,
         windows.day_starts_at,
         windows.day_ends_at,

@@ -1,4 +1,4 @@
-{{ touched_rows('int_slo_touched_days', ['definition', 'counted_on']) }}
+{{ touched_rows('int_slo_touched_days', ['definition_number', 'counted_on']) }}
 
 {#- One pass over the events of each source reduces each to a slot of time and a class; conditions are judged once for
     each class, however many events it has. What they say of a class are two columns, total and numerator, for each
@@ -337,7 +337,7 @@ counted as (
     {%- set number = loop.index -%}
     {%- for is_of_one_service in scan.places | map(attribute='is_of_one_service') | unique -%}
     select
-        definition,
+        definition_number,
         is_counted_at_once,
         {{ slot_start(whole_quotient('slot_number', 'scan_slots'), 'slot_minutes') }} as slot_starts_at,
         case when numerator_kind = 'good' then numerator else total - numerator end as good,
@@ -364,7 +364,7 @@ counted as (
     {% endfor -%}
     {% endfor -%}
     select
-        cast(null as {{ dbt.type_string() }}) as definition,
+        cast(null as integer) as definition_number,
         cast(null as boolean) as is_counted_at_once,
         cast(null as timestamp) as slot_starts_at,
         cast(null as bigint) as good,
@@ -377,24 +377,26 @@ counted as (
 placed as (
 
     select
-        definition,
+        definition_number,
         cast(slot_starts_at as date) as counted_on,
         slot_starts_at,
         good,
         total
     from counted
     where is_counted_at_once
+    {%- if scans | map(attribute='places') | sum(start=[]) | rejectattr('is_counted_at_once') | list %}
     union all
     -- Counts of several services, of longer slots, or of a total and a numerator counted apart meet here.
     select
-        definition,
+        definition_number,
         cast(slot_starts_at as date) as counted_on,
         slot_starts_at,
         cast(sum(good) as bigint) as good,
         cast(sum(total) as bigint) as total
     from counted
     where not is_counted_at_once
-    group by definition, slot_starts_at
+    group by definition_number, slot_starts_at
+    {%- endif %}
 
 )
 

@@ -4,6 +4,7 @@ with days as (
 
     select
         definition,
+        definition_number,
         day,
         day_starts_at,
         day_ends_at,

@@ -17,6 +17,7 @@ counts as (
     select
         services.scan,
         services.definition,
+        slos.definition_number,
         slos.slot_minutes,
         slos.numerator_kind,
         case
@@ -34,13 +35,14 @@ definitions as (
     select
         scan,
         definition,
+        definition_number,
         slot_minutes,
         numerator_kind,
         count(*) as parts,
         case when count(*) = count(service_code) and min(service_code) = max(service_code) then min(service_code) end
             as service_code
     from counts
-    group by scan, definition, slot_minutes, numerator_kind
+    group by scan, definition, definition_number, slot_minutes, numerator_kind
 
 ),
 
@@ -60,6 +62,7 @@ numbered as (
 select
     scan,
     definition,
+    definition_number,
     numerator_kind,
     slot_minutes,
     cast(slot_minutes / scan_slot_minutes as bigint) as scan_slots,

@@ -31,6 +31,7 @@ first_days as (
 
     select
         windows.definition,
+        windows.definition_number,
         windows.day,
         first_days.day_starts_at,
         first_days.day_ends_at,

@@ -13,10 +13,10 @@ with now as (
 first_counts as (
 
     select
-        definition,
+        definition_number,
         min(first_counted_at) as first_counted_at
     from {{ ref('int_slo_counted_days') }}
-    group by definition
+    group by definition_number
 
 ),
 
@@ -25,6 +25,7 @@ clocks as (
 
     select
         slos.definition,
+        slos.definition_number,
         slos.window_length,
         slos.window_unit,
         slos.window_starts_at,
@@ -34,7 +35,7 @@ clocks as (
         coalesce(first_counts.first_counted_at, now.now_at - interval 1 minute) as first_counted_at
     from {{ ref('stg_slos') }} as slos
     cross join now
-    left join first_counts on slos.definition = first_counts.definition
+    left join first_counts on slos.definition_number = first_counts.definition_number
 
 ),
 
@@ -140,6 +141,7 @@ placed as (
 
 select
     definition,
+    definition_number,
     day,
     day_starts_at,
     day_ends_at,

@@ -9,6 +9,7 @@ renamed as (
     select
         -- keys
         definition,
+        cast(row_number() over (order by definition) as integer) as definition_number,
         slo,
         service,
 
