@@ -2,7 +2,19 @@
 
 {%- set sums = ['good', 'total', 'good_units', 'total_units', 'counted_units', 'contradictory_units'] -%}
 
-with running as (
+-- Sums from before the first window that is wanted on: of two, each the same too much.
+with first_needed_days as (
+
+    select
+        definition,
+        min(window_starts_on) - 1 as day
+    from {{ ref('int_slo_windows') }}
+    where {{ is_touched('int_slo_windows') }}
+    group by definition
+
+),
+
+running as (
 
     select
         windows.definition,
@@ -14,6 +26,8 @@ with running as (
         {%- endfor %}
         windows.is_window_of_whole_days
     from {{ ref('int_slo_windows') }} as windows
+    inner join first_needed_days
+        on windows.definition = first_needed_days.definition and windows.day >= first_needed_days.day
     inner join {{ ref('stg_slo_objectives') }} as objectives on windows.definition = objectives.definition
     left join {{ ref('int_slo_days') }} as daily
         on

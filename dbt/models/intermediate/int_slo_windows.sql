@@ -48,15 +48,44 @@ offsets as (
 
 ),
 
+definitions as (
+
+    select
+        *,
+        cast({{ zoned_time('first_counted_at', 'time_zone') }} - day_offset as date) as first_day,
+        dense_rank() over (order by window_length, window_unit, window_starts_at, time_zone) as calendar
+    from offsets
+
+),
+
+-- Many definitions have the same windows, whose times in their zone are found once.
+calendars as (
+
+    select
+        calendar,
+        window_length,
+        window_unit,
+        window_starts_at,
+        time_zone,
+        now_at,
+        anchor,
+        day_offset,
+        min(first_day) as first_day
+    from definitions
+    group by
+        calendar, window_length, window_unit, window_starts_at, time_zone, now_at, anchor, day_offset
+
+),
+
 days as (
 
     select
         *,
         cast({{ each_day(
-            'cast(' ~ zoned_time('first_counted_at', 'time_zone') ~ ' - day_offset as date)',
+            'first_day',
             'cast(' ~ zoned_time('now_at - interval 1 microsecond', 'time_zone') ~ ' - day_offset as date)'
         ) }} as date) as day
-    from offsets
+    from calendars
 
 ),
 
@@ -133,22 +162,36 @@ windows as (
 placed as (
 
     select
-        *,
-        cast({{ zoned_time('starts_at', 'time_zone') }} - day_offset as date) as starts_on
-    from windows
+        calendar,
+        day,
+        day_starts_at,
+        day_ends_at,
+        evaluated_at,
+        starts_at,
+        ends_at,
+        starts_on,
+        starts_at = {{ utc_time('starts_on + day_offset', 'time_zone') }} as is_window_of_whole_days,
+        {{ hours_between('starts_at', 'ends_at') }} as window_hours
+    from (
+        select
+            *,
+            cast({{ zoned_time('starts_at', 'time_zone') }} - day_offset as date) as starts_on
+        from windows
+    ) as windows
 
 )
 
 select
-    definition,
-    definition_number,
-    day,
-    day_starts_at,
-    day_ends_at,
-    evaluated_at,
-    starts_at as window_starts_at,
-    ends_at as window_ends_at,
-    starts_on as window_starts_on,
-    starts_at = {{ utc_time('starts_on + day_offset', 'time_zone') }} as is_window_of_whole_days,
-    {{ hours_between('starts_at', 'ends_at') }} as window_hours
-from placed
+    definitions.definition,
+    definitions.definition_number,
+    placed.day,
+    placed.day_starts_at,
+    placed.day_ends_at,
+    placed.evaluated_at,
+    placed.starts_at as window_starts_at,
+    placed.ends_at as window_ends_at,
+    placed.starts_on as window_starts_on,
+    placed.is_window_of_whole_days,
+    placed.window_hours
+from definitions
+inner join placed on definitions.calendar = placed.calendar and definitions.first_day <= placed.day
