@@ -58,3 +58,5 @@ select
     count(*) filter (where is_lcp and is_poor_lcp) as poor_lcp_page_views
 from events
 group by source, service, session_id, day, slot
+-- Sorted, so that an update reads only the row groups of its days.
+order by day

@@ -111,3 +111,5 @@ from placed
 left join {{ ref('int_interaction_starts') }} as interactions
     on placed.source = interactions.source and placed.service = interactions.service
 where {{ is_touched('placed') }}
+-- Sorted, so that an update reads only the row groups of its days.
+order by placed.started_on
