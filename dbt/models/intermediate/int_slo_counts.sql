@@ -150,18 +150,14 @@ masks_of_classes as (
 met_events as (
 
     select
-        events.source,
-        events.service,
-        events.session_id,
+        events.session_key,
         events.occurred_at,
         {%- for mask in masks %}
         masks_of_classes.{{ mask }}{{ ',' if not loop.last }}
         {%- endfor %}
     from (
         select
-            events.source,
-            events.service,
-            events.session_id,
+            {{ session_key('events') }} as session_key,
             events.occurred_at,
             {{ slo_class(of_sessions) }} as event_class
         from ({{ slo_events('sessions', none) }}) as events
@@ -171,24 +167,33 @@ met_events as (
 
 ),
 
+keyed_sessions as (
+
+    select
+        {{ session_key('sessions') }} as session_key,
+        sessions.started_at,
+        sessions.ended_at,
+        {{ slo_code(of_sessions, 'service', 'sessions') if 'service' in of_sessions.columns else 0 }} as service_code
+    from {{ ref('int_sessions') }} as sessions
+    where {{ slo_near_touched_days('sessions.started_at', 'sessions') }}
+
+),
+
 met_of_sessions as {{ materialized() }} (
 
     select
         {{ slot_number('sessions.started_at', of_sessions.slot_minutes) }} as slot_number,
-        {{ slo_code(of_sessions, 'service', 'sessions') if 'service' in of_sessions.columns else 0 }} as service_code,
+        sessions.service_code,
         {%- for mask in masks %}
         coalesce(bit_or(met_events.{{ mask }}), 0) as {{ mask }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from {{ ref('int_sessions') }} as sessions
+    from keyed_sessions as sessions
     left join met_events
         on
-            sessions.source = met_events.source
-            and sessions.service = met_events.service
-            and sessions.session_id = met_events.session_id
+            sessions.session_key = met_events.session_key
             and sessions.started_at <= met_events.occurred_at
             and sessions.ended_at >= met_events.occurred_at
-    where {{ slo_near_touched_days('sessions.started_at', 'sessions') }}
-    group by sessions.source, sessions.service, sessions.session_id, sessions.started_at
+    group by sessions.session_key, sessions.started_at, sessions.service_code
 
 ),
 
