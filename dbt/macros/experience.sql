@@ -39,9 +39,9 @@
 {%- endmacro %}
 
 
-{# How many days before and after its own an event may change what was made of others: a session reaches into the next
-   day, and a measurement may be reported again for late_beacon_days. #}
-{% macro days_changed_before() %}{{ return([1, var('late_beacon_days')] | max) }}{% endmacro %}
+{# How many days before its own an event may change what was made of others: a measurement may be reported again for
+   late_beacon_days, and the session of the one that it supersedes may have begun on the day before that. #}
+{% macro days_changed_before() %}{{ return(var('late_beacon_days') + 1) }}{% endmacro %}
 
 
 {# In an update, only rows of the days that are made anew and of so many days before and after them. A day more on either

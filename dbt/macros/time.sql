@@ -31,11 +31,11 @@
 {% macro slot_start(number, minutes) %}{{ adapter.dispatch('slot_start')(number, minutes) }}{% endmacro %}
 
 {% macro default__slot_start(number, minutes) -%}
-    make_timestamp(cast({{ number }} * {{ minutes }} * 60000000 as bigint))
+    make_timestamp(cast({{ number }} as bigint) * {{ minutes }} * 60000000)
 {%- endmacro %}
 
 {% macro spark__slot_start(number, minutes) -%}
-    timestamp_seconds({{ number }} * {{ minutes }} * 60)
+    timestamp_seconds(cast({{ number }} as bigint) * {{ minutes }} * 60)
 {%- endmacro %}
 
 

@@ -1,8 +1,8 @@
 {# Builds that bring tables up to date instead of making them anew. Such a build finds what can differ from the tables
    as they stand: rows of batches that the last successful build had not seen, and rows of its small models that are not
    as it left them (schema meta, seen_…). The models touched_… and restated_… follow that down to commits, deployments,
-   days, periods, trends and pull requests; incremental models delete the touched rows, old and new, and insert them
-   again. #}
+   days, periods, trends, pull requests, sessions and windows of SLOs; incremental models delete the touched rows, old
+   and new, and insert them again. #}
 
 {# Whether this build may do so: the last one was a success with the same models, macros and variables (plumbline gives
    the var definition_version, their checksum), nothing was removed from raw since, and the services, journeys and SLOs
@@ -266,7 +266,8 @@
     (
         {%- for key in keys %}{{ rows ~ '.' if rows }}{{ key }}{{ ', ' if not loop.last }}{% endfor -%}
     ) in (
-        select {% for key in keys %}{{ touched_keys[key] }}{{ ', ' if not loop.last }}{% endfor %} from {{ as_it_stands(config.get('meta').touched) }}
+        select {% for key in keys %}{{ touched_keys[key] }}{{ ', ' if not loop.last }}{% endfor %}
+        from {{ as_it_stands(config.get('meta').touched) }}
     )
 {%- endmacro %}
 

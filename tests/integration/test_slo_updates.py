@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from random import Random
 
 import duckdb
 import pytest
 import yaml
 from test_slo_reference import (
+    ANNOTATIONS,
     browser_events,
+    condition,
     job,
     process_sample,
     random_definition,
@@ -21,12 +24,11 @@ from dagster_project.slo.definitions import read_definitions, reference_rows
 from dagster_project.warehouse import Warehouse
 
 
-def define(installation: Installation, random: Random, number: int) -> None:
+def define(installation: Installation, documents: list[dict]) -> None:
     files = []
-    for position in range(number):
-        definition = random_definition(random, position)
-        file = installation.folder / f"{definition['metadata']['name']}.yaml"
-        file.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    for document in documents:
+        file = installation.folder / f"{document['metadata']['name']}.yaml"
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
         files.append(file)
     definitions, problems = read_definitions(files)
     assert problems == []
@@ -62,7 +64,8 @@ def days(installation: Installation) -> set[tuple]:
 def test_after_every_batch_slos_are_those_of_a_build_of_everything_at_once(tmp_path, seed):
     random = Random(seed)
     installation = Installation(tmp_path)
-    define(installation, random, 40)
+    documents = [random_definition(random, number) for number in range(41)]
+    define(installation, documents[:40])
     installation.load(random_events(random, 0.9, 0))
     assert not installation.build()
     known, gone = days(installation), 0
@@ -76,5 +79,68 @@ def test_after_every_batch_slos_are_those_of_a_build_of_everything_at_once(tmp_p
     assert gone
     with duckdb.connect(installation.file, read_only=True) as connection:
         assert connection.sql("select count(distinct state) > 3 from marts.slo_attainment_daily").fetchone() == (True,)
-    define(installation, random, 41)
+    define(installation, documents)
     assert not installation.build()
+
+
+def ratio(name: str, total: dict, good: dict) -> dict:
+    parts = {"total": total, "good": good}
+    return {
+        "apiVersion": "openslo/v1",
+        "kind": "SLO",
+        "metadata": {"name": name, "annotations": ANNOTATIONS},
+        "spec": {
+            "service": "api",
+            "indicator": {
+                "spec": {
+                    "ratioMetric": {
+                        part: {"metricSource": {"type": "plumbline", "spec": spec}} for part, spec in parts.items()
+                    }
+                }
+            },
+            "timeWindow": [{"duration": "28d", "isRolling": True}],
+            "budgetingMethod": "Occurrences",
+            "objectives": [{"target": 0.9}],
+        },
+    }
+
+
+@pytest.mark.slow
+def test_what_changes_on_days_without_a_new_event_is_made_anew(tmp_path):
+    """A report supersedes one after midnight, which ends the session of the day before it; and now moves back, so that
+    a job is no longer late."""
+    on_the_web = condition("service", "eq", "web")
+    slow = [condition("metric_name", "eq", "LCP"), condition("metric_value", "gt", 2500)]
+    mail = [condition("service", "eq", "api"), condition("queue", "eq", "mail")]
+    installation = Installation(tmp_path)
+    define(
+        installation,
+        [
+            ratio("sessions", {"source": "sessions", "where": [on_the_web]}, {"none_of": [slow]}),
+            ratio(
+                "jobs",
+                {"source": "jobs", "where": mail, "deadline_seconds": 120},
+                {"where": [condition("is_on_time", "eq", True)]},
+            ),
+        ],
+    )
+    midnight = datetime(2026, 3, 10)
+    view = {"event_id": "view", "service": "web", "session_id": "s", "event_type": "page_view", "route": "/"}
+    view |= {"device_class": "mobile", "occurred_at": midnight - timedelta(minutes=10)}
+    report = view | {"event_id": "report", "event_type": "vital", "metric_name": "LCP", "metric_id": "m"}
+    report |= {"metric_value": 5000.0, "occurred_at": midnight + timedelta(minutes=5)}
+    due = {"job_id": "due", "service": "api", "queue": "mail", "status": None, "finished_at": None}
+    due |= {"enqueued_at": midnight + timedelta(days=4, minutes=-1)}
+    incident = {"incident_id": "i", "service": "api", "started_at": midnight + timedelta(days=9)}
+    installation.load({"rum_events": [view, report], "jobs": [due], "incidents": [incident]})
+    assert not installation.build()
+    report |= {"event_id": "later", "metric_value": 100.0, "occurred_at": midnight + timedelta(days=3)}
+    incident |= {"started_at": due["enqueued_at"]}
+    installation.load({"rum_events": [report], "incidents": [incident]})
+    assert installation.build()
+    assert installation.marts() == installation.marts_in_full()
+    with duckdb.connect(installation.file, read_only=True) as connection:
+        sessions = connection.sql("select sum(good), sum(total) from marts.slo_attainment_daily where slo = 'sessions'")
+        assert sessions.fetchone() == (1, 1)
+        jobs = connection.sql("select total, state from marts.slo_attainment_daily where slo = 'jobs'")
+        assert jobs.fetchall() == [(0, "no_data")]

@@ -4,7 +4,7 @@
     'page_views', 'interactions', 'errors', 'lcp_page_views', 'good_lcp_page_views', 'poor_lcp_page_views'
 ] -%}
 
-with near as (
+with activity_nearby as (
 
     select
         *,
@@ -23,7 +23,7 @@ followed as (
         lag(ended_at) over one_after_another as ended_before,
         lag(day) over one_after_another as day_before,
         lag(slots) over one_after_another as slots_before
-    from near
+    from activity_nearby
     window one_after_another as (partition by source, service, session_id order by started_at)
 
 ),

@@ -47,7 +47,7 @@ first_days as (
     union all
     select
         'jobs' as event_source,
-        cast(seen.as_of as date) as first_day
+        cast(least(seen.as_of, as_of.as_of) as date) as first_day
     from meta.seen_as_of as seen
     inner join {{ ref('int_as_of') }} as as_of on seen.as_of is distinct from as_of.as_of
 
@@ -55,8 +55,9 @@ first_days as (
 
 last_days as (
 
-    select greatest(max(cast(as_of.as_of as date)), max(jobs.last_day)) as last_day
+    select greatest(max(cast(greatest(seen.as_of, as_of.as_of) as date)), max(jobs.last_day)) as last_day
     from {{ ref('int_as_of') }} as as_of
+    cross join meta.seen_as_of as seen
     cross join (
         select cast(max(coalesce(finished_at, enqueued_at)) as date) as last_day from {{ ref('stg_jobs') }}
     ) as jobs

@@ -2,7 +2,8 @@
 
 {%- set sums = ['good', 'total', 'good_units', 'total_units', 'counted_units', 'contradictory_units'] -%}
 
--- Sums from before the first window that is wanted on: of two, each the same too much.
+-- A window is the difference of two running sums, which may begin anywhere before it: just before the first window that
+-- is wanted.
 with first_needed_days as (
 
     select

@@ -53,16 +53,16 @@ definitions as (
     select
         *,
         cast({{ zoned_time('first_counted_at', 'time_zone') }} - day_offset as date) as first_day,
-        dense_rank() over (order by window_length, window_unit, window_starts_at, time_zone) as calendar
+        dense_rank() over (order by window_length, window_unit, window_starts_at, time_zone) as window_kind
     from offsets
 
 ),
 
--- Many definitions have the same windows, whose times in their zone are found once.
-calendars as (
+-- Many definitions have windows of the same kind, whose times in their zone are found once.
+window_kinds as (
 
     select
-        calendar,
+        window_kind,
         window_length,
         window_unit,
         window_starts_at,
@@ -73,7 +73,7 @@ calendars as (
         min(first_day) as first_day
     from definitions
     group by
-        calendar, window_length, window_unit, window_starts_at, time_zone, now_at, anchor, day_offset
+        window_kind, window_length, window_unit, window_starts_at, time_zone, now_at, anchor, day_offset
 
 ),
 
@@ -85,7 +85,7 @@ days as (
             'first_day',
             'cast(' ~ zoned_time('now_at - interval 1 microsecond', 'time_zone') ~ ' - day_offset as date)'
         ) }} as date) as day
-    from calendars
+    from window_kinds
 
 ),
 
@@ -162,7 +162,7 @@ windows as (
 placed as (
 
     select
-        calendar,
+        window_kind,
         day,
         day_starts_at,
         day_ends_at,
@@ -194,4 +194,4 @@ select
     placed.is_window_of_whole_days,
     placed.window_hours
 from definitions
-inner join placed on definitions.calendar = placed.calendar and definitions.first_day <= placed.day
+inner join placed on definitions.window_kind = placed.window_kind and definitions.first_day <= placed.day
