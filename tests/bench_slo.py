@@ -15,14 +15,13 @@ from statistics import mean
 from typing import Any
 
 import duckdb
-import yaml
 
 from dagster_project.definition_version import with_version
 from dagster_project.load import Batch
 from dagster_project.settings import DBT_DIR
-from dagster_project.slo.definitions import read_definitions, reference_rows
 from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 from tests.bench_delivery import UPDATE_REPETITIONS, beyond_start_up, dbt_build, dbt_command, dbt_environment
+from tests.slo_documents import condition, define, definitions_of, document, ratio
 
 EVENTS = 50_000_000
 DAYS = 90
@@ -35,20 +34,16 @@ COUNTS = tuple(f"int_slo_{name}" for name in ("touched_days", "codes", "conditio
 MODELS = ("int_slo_touched_days", "int_slo_codes+,+slo_status")
 ALL = ("--select", "+slo_status")
 FIRST_DAY = "timestamp '2026-01-01'"
-ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "bench")
 
 
 def slo_models(folder: Path, events: int = EVENTS) -> None:
-    definitions, problems = read_definitions(write_definitions(folder))
-    assert not problems
+    definitions = definitions_of(folder, documents())
     empty, volume = folder / "empty.duckdb", folder / "volume.duckdb"
     version = ("--vars", json.dumps(with_version({})))
     for file, number in ((empty, 0), (volume, events)):
         with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             create_tables(connection)
-            for name, frame in reference_rows(definitions).items():
-                connection.register("frame", frame.drop("line").to_arrow())
-                connection.execute(f"insert into reference.{name} by name from frame")
+            define(connection, definitions)
             if number:
                 load(connection, 0, DAYS * 24, number)
         # What SLOs share with everything else: views, sessions, superseded reports.
@@ -150,10 +145,6 @@ def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int,
     """)
 
 
-def condition(column: str, operator: str, value: Any) -> dict[str, Any]:
-    return {"column": column, "operator": operator, "value": value}
-
-
 def kinds(number: int) -> tuple[str, list[dict], dict]:
     """Source, which events, and which are good: eight kinds of SLO, for each service one of each."""
     api, web = (condition("service", "eq", f"{kind}-{number // KINDS:02}") for kind in ("service", "web"))
@@ -179,28 +170,14 @@ def kinds(number: int) -> tuple[str, list[dict], dict]:
     ][number % KINDS]
 
 
-def write_definitions(folder: Path) -> list[Path]:
-    files = []
+def documents() -> list[dict]:
+    definitions = []
     for number in range(SLOS):
         source, where, good = kinds(number)
-        parts = {"total": {"source": source, "where": where}, "good": good}
-        ratio = {name: {"metricSource": {"type": "plumbline", "spec": spec}} for name, spec in parts.items()}
-        file = folder / f"slo-{number:03}.yaml"
-        content = {
-            "apiVersion": "openslo/v1",
-            "kind": "SLO",
-            "metadata": {"name": file.stem, "annotations": ANNOTATIONS},
-            "spec": {
-                "service": where[0]["value"],
-                "indicator": {"spec": {"ratioMetric": ratio}},
-                "timeWindow": [{"duration": "28d", "isRolling": True}],
-                "budgetingMethod": "Occurrences",
-                "objectives": [{"target": 0.99}],
-            },
-        }
-        file.write_text(yaml.safe_dump(content), encoding="utf-8")
-        files.append(file)
-    return files
+        indicator = ratio({"source": source, "where": where}, good=good)
+        service = where[0]["value"]
+        definitions.append(document(f"slo-{number:03}", indicator, [{"target": 0.99}], service=service))
+    return definitions
 
 
 def separate_queries() -> dict[str, tuple[int, str]]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dbt_models import load_rows
 from reference_slo import Reference, counts
-from test_slo_reference import ANNOTATIONS, condition
+from slo_documents import condition, document, ratio
 
 from dagster_project.slo.check import check
 from dagster_project.warehouse import Warehouse
@@ -25,19 +25,8 @@ PARTS = {
 
 
 def definition(method: str, **objective) -> dict:
-    ratio = {name: {"metricSource": {"type": "plumbline", "spec": spec}} for name, spec in PARTS.items()}
-    return {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": "checks", "annotations": ANNOTATIONS},
-        "spec": {
-            "service": "api",
-            "indicator": {"spec": {"ratioMetric": ratio}},
-            "timeWindow": [{"duration": "7d", "isRolling": True}],
-            "budgetingMethod": method,
-            "objectives": [{"target": 0.99, **objective}],
-        },
-    }
+    window = {"duration": "7d", "isRolling": True}
+    return document("checks", ratio(**PARTS), [{"target": 0.99, **objective}], window=window, method=method)
 
 
 @pytest.fixture

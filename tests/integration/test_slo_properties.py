@@ -6,29 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from dbt_models import dbt, frame, in_order, insert, memory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference_slo import counts
-from test_slo_reference import ANNOTATIONS, AS_OF, agreeing_states, condition, units_of
+from slo_documents import condition, define, definitions_of, document, metric, ratio
+from test_slo_reference import AS_OF, agreeing_states, units_of
 
 from dagster_project.contracts import TABLES
 from dagster_project.settings import Settings
-from dagster_project.slo.definitions import read_definitions, reference_rows
 from dagster_project.warehouse import Warehouse
 
 API, WEB = condition("service", "eq", "api"), condition("service", "eq", "web")
 BROKEN, FAST = condition("status", "gte", 500), condition("duration_ms", "lte", 300)
 REQUESTS = {"source": "requests", "where": [API]}
 BERLIN = {"startTime": datetime(2026, 3, 27), "timeZone": "Europe/Berlin"}
-
-
-def ratio(total: dict[str, Any], **part: dict[str, Any]) -> dict[str, Any]:
-    parts = {"total": total, **part}
-    return {
-        "ratioMetric": {name: {"metricSource": {"type": "plumbline", "spec": spec}} for name, spec in parts.items()}
-    }
 
 
 def slices(of: str, target: float = 0.5) -> dict[str, Any]:
@@ -68,7 +60,7 @@ SLOS: dict[str, tuple[dict, str, dict, dict]] = {
         slices("1d"),
     ),
     "minutes": (
-        {"thresholdMetric": {"metricSource": {"type": "plumbline", "spec": REQUESTS | {"value": "duration_ms"}}}},
+        {"thresholdMetric": metric(REQUESTS | {"value": "duration_ms"})},
         "Timeslices",
         {"duration": "1w", "calendar": BERLIN},
         slices("1m", 1) | {"op": "lte", "value": 300},
@@ -140,43 +132,23 @@ NOTHING: dict[str, list] = {"requests": [], "synthetic_checks": [], "jobs": []}
 
 def definition(name: str) -> dict[str, Any]:
     indicator, method, window, objective = SLOS[name]
-    return {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": name, "annotations": ANNOTATIONS},
-        "spec": {
-            "service": "api",
-            "indicator": {"spec": indicator},
-            "timeWindow": [window],
-            "budgetingMethod": method,
-            "objectives": [objective],
-        },
-    }
+    return document(name, indicator, [objective], window=window, method=method)
 
 
 @pytest.fixture(scope="module")
 def slos(tmp_path_factory):
     """A database in memory with the definitions, and the models compiled for them in the order of dependency."""
     folder = tmp_path_factory.mktemp("slos")
-    for name in SLOS:
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(definition(name)), encoding="utf-8")
-    definitions, problems = read_definitions(sorted(folder.glob("*.yaml")))
-    assert problems == []
-
-    def define(connection) -> None:
-        for name, rows in reference_rows(definitions).items():
-            connection.register("frame", rows.drop("line").to_arrow())
-            connection.execute(f"insert into reference.{name} by name from frame")
-
+    definitions = definitions_of(folder, [definition(name) for name in SLOS])
     installation = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
     with Warehouse(installation).connect() as connection:
-        define(connection)
+        define(connection, definitions)
     # What is read of events is chosen when int_slo_counts is compiled.
     dbt(installation.warehouse_file, "run", "--select", "+int_slo_groups", as_of=AS_OF)
     selection = ("--full-refresh", "--select", "+slo_attainment_daily", "--indirect-selection", "empty")
     compiled = dbt(installation.warehouse_file, "compile", *selection, as_of=AS_OF)
     with memory() as connection:
-        define(connection)
+        define(connection, definitions)
         yield connection, [each.node for each in compiled if each.node.resource_type == "model"]
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
-import yaml
 from dbt_models import dbt, load_rows
 from reference_slo import Reference, counts
+from slo_documents import condition, document, metric, ratio, write
 
 from dagster_project.reference import load_reference
 from dagster_project.settings import Settings
@@ -22,7 +22,6 @@ from dagster_project.warehouse import Warehouse
 # Clocks change in Berlin on 29 March and in New York on 8 March.
 START, DAYS, AS_OF = datetime(2026, 3, 5), 28, datetime(2026, 4, 1, 15, 2, 30)
 SERVICES = ("api", "web")
-ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "as agreed")
 
 
 def at(random: Random) -> datetime:
@@ -126,10 +125,6 @@ def browser_events(random: Random, session: int) -> list[dict[str, Any]]:
     return events
 
 
-def condition(column: str, operator: str, value: Any) -> dict[str, Any]:
-    return {"column": column, "operator": operator, "value": value}
-
-
 SERVICE = condition("service", "eq", "api")
 OFFERED = {
     "requests": [
@@ -223,33 +218,17 @@ def random_definition(random: Random, number: int) -> dict[str, Any]:
 
     if source == "requests" and random.random() < 0.25:
         source_spec = spec(is_total=True) | {"value": "duration_ms"}
-        indicator = {"thresholdMetric": {"metricSource": {"type": "plumbline", "spec": source_spec}}}
+        indicator = {"thresholdMetric": metric(source_spec)}
         objectives = [{"op": random.choice(["lt", "lte", "gt", "gte"]), "value": 300, "target": 0.9}]
     else:
-        parts = {
-            "total": spec(is_total=True),
-            random.choice(["good", "bad"]): spec(is_total=False, own_source=random.random() < 0.2),
-        }
-        indicator = {
-            "ratioMetric": {name: {"metricSource": {"type": "plumbline", "spec": each}} for name, each in parts.items()}
-        }
+        total, part = spec(is_total=True), random.choice(["good", "bad"])
+        indicator = ratio(total, **{part: spec(is_total=False, own_source=random.random() < 0.2)})
         objectives = [{"target": target} for target in random.sample([0, 0.5, 0.9, 0.99, 0.999], random.choice([1, 2]))]
     method, window = random.choice(METHODS), random.choice(WINDOWS)
     slices = ["1m", "5m", "30m", "1h", "2h"] if window["duration"].endswith("h") else ["1m", "5m", "1h", "6h", "1d"]
     for objective in objectives if method != "Occurrences" else []:
         objective |= {"timeSliceTarget": random.choice([0.07, 0.5, 0.99, 1]), "timeSliceWindow": random.choice(slices)}
-    return {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": f"slo-{number}", "annotations": ANNOTATIONS},
-        "spec": {
-            "service": "api",
-            "indicator": {"spec": indicator},
-            "timeWindow": [window],
-            "budgetingMethod": method,
-            "objectives": objectives,
-        },
-    }
+    return document(f"slo-{number}", indicator, objectives, window=window, method=method)
 
 
 def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list[dict]]]]:
@@ -297,9 +276,7 @@ def judge(folder: Path, random: Random, definitions: list[dict[str, Any]]) -> li
     (folder / "seeds/slos").mkdir(parents=True)
     (folder / "seeds/services.csv").write_text("service,team,component_kind\napi,back,node_service\n", encoding="utf-8")
     (folder / "seeds/teams.csv").write_text("team,time_zone\nback,UTC\n", encoding="utf-8")
-    for definition in definitions:
-        file = folder / f"seeds/slos/{definition['metadata']['name']}.yaml"
-        file.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    write(folder / "seeds/slos", definitions)
     settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
     # Events come in any order.
     shuffled = {name: random.sample(each, len(each)) for name, each in rows.items()}

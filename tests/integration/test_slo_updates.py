@@ -7,11 +7,9 @@ from random import Random
 
 import duckdb
 import pytest
-import yaml
+from slo_documents import condition, define, definitions_of, document, ratio
 from test_slo_reference import (
-    ANNOTATIONS,
     browser_events,
-    condition,
     job,
     process_sample,
     random_definition,
@@ -20,23 +18,12 @@ from test_slo_reference import (
 )
 from test_updates import Installation
 
-from dagster_project.slo.definitions import read_definitions, reference_rows
 from dagster_project.warehouse import Warehouse
 
 
-def define(installation: Installation, documents: list[dict]) -> None:
-    files = []
-    for document in documents:
-        file = installation.folder / f"{document['metadata']['name']}.yaml"
-        file.write_text(yaml.safe_dump(document), encoding="utf-8")
-        files.append(file)
-    definitions, problems = read_definitions(files)
-    assert problems == []
+def define_slos(installation: Installation, documents: list[dict]) -> None:
     with Warehouse(installation.settings).connect() as connection:
-        for name, frame in reference_rows(definitions).items():
-            connection.execute(f"delete from reference.{name}")
-            connection.register("frame", frame.drop("line").to_arrow())
-            connection.execute(f"insert into reference.{name} by name from frame")
+        define(connection, definitions_of(installation.folder, documents))
 
 
 def random_events(random: Random, share: float, new: int) -> dict[str, list[dict]]:
@@ -60,7 +47,7 @@ def test_after_every_batch_slos_are_those_of_a_build_of_everything_at_once(tmp_p
     random = Random(seed)
     installation = Installation(tmp_path)
     documents = [random_definition(random, number) for number in range(41)]
-    define(installation, documents[:40])
+    define_slos(installation, documents[:40])
     installation.load(random_events(random, 0.9, 0))
     assert not installation.build()
     for share, new in ((0.05, 3), (0.0, 1), (0.01, 10), (0.3, 0)):
@@ -69,30 +56,8 @@ def test_after_every_batch_slos_are_those_of_a_build_of_everything_at_once(tmp_p
         assert installation.marts() == installation.marts_in_full()
     with duckdb.connect(installation.file, read_only=True) as connection:
         assert connection.sql("select count(distinct state) > 3 from marts.slo_attainment_daily").fetchone() == (True,)
-    define(installation, documents)
+    define_slos(installation, documents)
     assert not installation.build()
-
-
-def ratio(name: str, total: dict, good: dict) -> dict:
-    parts = {"total": total, "good": good}
-    return {
-        "apiVersion": "openslo/v1",
-        "kind": "SLO",
-        "metadata": {"name": name, "annotations": ANNOTATIONS},
-        "spec": {
-            "service": "api",
-            "indicator": {
-                "spec": {
-                    "ratioMetric": {
-                        part: {"metricSource": {"type": "plumbline", "spec": spec}} for part, spec in parts.items()
-                    }
-                }
-            },
-            "timeWindow": [{"duration": "28d", "isRolling": True}],
-            "budgetingMethod": "Occurrences",
-            "objectives": [{"target": 0.9}],
-        },
-    }
 
 
 @pytest.mark.slow
@@ -103,17 +68,13 @@ def test_what_changes_on_days_without_a_new_event_is_made_anew(tmp_path):
     slow = [condition("metric_name", "eq", "LCP"), condition("metric_value", "gt", 2500)]
     mail = [condition("service", "eq", "api"), condition("queue", "eq", "mail")]
     installation = Installation(tmp_path)
-    define(
-        installation,
-        [
-            ratio("sessions", {"source": "sessions", "where": [on_the_web]}, {"none_of": [slow]}),
-            ratio(
-                "jobs",
-                {"source": "jobs", "where": mail, "deadline_seconds": 120},
-                {"where": [condition("is_on_time", "eq", True)]},
-            ),
-        ],
+    sessions = ratio({"source": "sessions", "where": [on_the_web]}, good={"none_of": [slow]})
+    jobs = ratio(
+        {"source": "jobs", "where": mail, "deadline_seconds": 120},
+        good={"where": [condition("is_on_time", "eq", True)]},
     )
+    named = {"sessions": sessions, "jobs": jobs}
+    define_slos(installation, [document(name, indicator, [{"target": 0.9}]) for name, indicator in named.items()])
     midnight = datetime(2026, 3, 10)
     view = {"event_id": "view", "service": "web", "session_id": "s", "event_type": "page_view", "route": "/"}
     view |= {"device_class": "mobile", "occurred_at": midnight - timedelta(minutes=10)}

@@ -7,16 +7,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 from dbt_models import memory, models
-
-from dagster_project.slo.definitions import read_definitions, reference_rows
+from slo_documents import condition, define, definitions_of, document, ratio
 
 # Clocks change in Berlin on 29 March.
 AS_OF = datetime(2026, 3, 31, 12)
 ROLLING = {"duration": "30d", "isRolling": True}
 MARCH = {"duration": "1M", "calendar": {"startTime": "2026-01-01 00:00:00", "timeZone": "Europe/Berlin"}}
-ANNOTATIONS = dict.fromkeys(("user-path", "why-this-threshold", "how-measured", "when-budget-burns"), "as agreed")
 GOOD = {datetime(2026, 3, 11): (99999, 100000)}
 SERIES = [(10, 10), (5, 10), (9, 10), (1, 2)]
 
@@ -56,30 +53,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[datetime, tuple[int,
 }
 
 
-def definition(name: str, objective: dict[str, Any], window: dict[str, Any]) -> str:
+def definition(name: str, objective: dict[str, Any], window: dict[str, Any]) -> dict[str, Any]:
     method = "Timeslices" if "timeSliceTarget" in objective else "Occurrences"
     method = "RatioTimeslices" if "timeSliceWindow" in objective and method == "Occurrences" else method
-    where = [{"column": "service", "operator": "eq", "value": "api"}]
-    parts = {"total": {"source": "requests", "where": where}, "good": {"where": where}}
-    ratio = {part: {"metricSource": {"type": "plumbline", "spec": spec}} for part, spec in parts.items()}
-    spec = {
-        "service": "api",
-        "indicator": {"spec": {"ratioMetric": ratio}},
-        "timeWindow": [window],
-        "budgetingMethod": method,
-        "objectives": [objective],
-    }
-    metadata = {"name": name, "annotations": ANNOTATIONS}
-    return yaml.safe_dump({"apiVersion": "openslo/v1", "kind": "SLO", "metadata": metadata, "spec": spec})
+    where = [condition("service", "eq", "api")]
+    indicator = ratio({"source": "requests", "where": where}, good={"where": where})
+    return document(name, indicator, [objective], window=window, method=method)
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("slos")
-    for name, (objective, window, _) in CASES.items():
-        (folder / f"{name}.yaml").write_text(definition(name, objective, window), encoding="utf-8")
-    definitions, problems = read_definitions(sorted(folder.glob("*.yaml")))
-    assert problems == []
+    documents = [definition(name, objective, window) for name, (objective, window, _) in CASES.items()]
+    definitions = definitions_of(tmp_path_factory.mktemp("slos"), documents)
     counts = [
         {"definition": name, "counted_on": at.date(), "slot_starts_at": at, "good": good, "total": total}
         for name, (_, _, counted) in CASES.items()
@@ -87,9 +72,7 @@ def judged(tmp_path_factory):
     ]
     compiled = models(as_of=str(AS_OF))
     with memory() as connection:
-        for name, frame in reference_rows(definitions).items():
-            connection.register("frame", frame.drop("line").to_arrow())
-            connection.execute(f"insert into reference.{name} by name from frame")
+        define(connection, definitions)
         for node in compiled.nodes:
             connection.execute(f"create schema if not exists {node.schema}")
             kind = "view" if node.config.materialized == "view" else "table"
