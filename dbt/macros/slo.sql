@@ -320,7 +320,8 @@
         {%- set query -%}
             select min(touched.counted_on), max(touched.counted_on)
             from {{ as_it_stands('int_slo_touched_days') }} as touched
-            inner join {{ as_it_stands('stg_slos') }} as slos on touched.definition = slos.definition
+            inner join {{ as_it_stands('stg_slos') }} as slos
+                on touched.definition_number = slos.definition_number
             where slos.total_source = '{{ event_source }}' or slos.numerator_source = '{{ event_source }}'
         {%- endset -%}
         {%- set found = run_query(query).rows[0] -%}

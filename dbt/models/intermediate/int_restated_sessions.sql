@@ -4,6 +4,8 @@
 {%- do ref('int_as_of') -%}
 
 {%- if is_update() -%}
+-- Each reason reads only its rows; for one `where` of all of them DuckDB reads the whole table (1 ms against 22, of 1.25
+-- million sessions).
 -- Of a day whose activity is made anew, sessions that begin on it now or did so at the last build.
 select
     activity.source,

@@ -8,7 +8,7 @@ select distinct
 from {{ ref('int_slo_windows') }} as windows
 inner join {{ ref('int_slo_touched_days') }} as touched
     on
-        windows.definition = touched.definition
+        windows.definition_number = touched.definition_number
         and touched.counted_on < windows.day_ends_at
         and touched.counted_on + interval 1 day > windows.day_starts_at
 union

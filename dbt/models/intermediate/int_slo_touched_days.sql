@@ -98,18 +98,16 @@ source_days as (
 )
 
 select
-    slos.definition,
     slos.definition_number,
     source_days.counted_on
 from {{ ref('stg_slos') }} as slos
 inner join source_days on slos.total_source = source_days.event_source
 union
 select
-    slos.definition,
     slos.definition_number,
     source_days.counted_on
 from {{ ref('stg_slos') }} as slos
 inner join source_days on slos.numerator_source = source_days.event_source
 {%- else -%}
-{{ no_rows({'definition': 'string', 'definition_number': 'integer', 'counted_on': 'date'}) }}
+{{ no_rows({'definition_number': 'integer', 'counted_on': 'date'}) }}
 {%- endif %}

@@ -159,6 +159,15 @@ windows as (
 
 ),
 
+first_days as (
+
+    select
+        *,
+        cast({{ zoned_time('starts_at', 'time_zone') }} - day_offset as date) as starts_on
+    from windows
+
+),
+
 placed as (
 
     select
@@ -172,12 +181,7 @@ placed as (
         starts_on,
         starts_at = {{ utc_time('starts_on + day_offset', 'time_zone') }} as is_window_of_whole_days,
         {{ hours_between('starts_at', 'ends_at') }} as window_hours
-    from (
-        select
-            *,
-            cast({{ zoned_time('starts_at', 'time_zone') }} - day_offset as date) as starts_on
-        from windows
-    ) as windows
+    from first_days
 
 )
 
