@@ -51,6 +51,14 @@
 {%- endmacro %}
 
 
+{# In place of a value: ends the build with these words. #}
+{% macro failure(words) %}{{ adapter.dispatch('failure')(words) }}{% endmacro %}
+
+{% macro default__failure(words) %}error('{{ words }}'){% endmacro %}
+
+{% macro spark__failure(words) %}raise_error('{{ words }}'){% endmacro %}
+
+
 {# Whether a text is among literals; NULL is not. #}
 {% macro is_one_of(literals, text) %}{{ adapter.dispatch('is_one_of')(literals, text) }}{% endmacro %}
 

@@ -164,6 +164,10 @@
 {% macro slo_enumerated_classes() %}{{ return(0 if is_incremental() else 20000) }}{% endmacro %}
 
 
+{# A slot of time has fewer events of a service, so that a floating-point number, exact up to 2^53, holds two counts. #}
+{% macro slo_events_below() %}{{ return(2 ** 26) }}{% endmacro %}
+
+
 {# More codes than a column of numbers can have. #}
 {% macro slo_highest_code() %}1000000{% endmacro %}
 
