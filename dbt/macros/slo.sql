@@ -164,7 +164,8 @@
 {% macro slo_enumerated_classes() %}{{ return(0 if is_incremental() else 20000) }}{% endmacro %}
 
 
-{# A slot of time has fewer events of a service, so that a floating-point number, exact up to 2^53, holds two counts. #}
+{# More events than a slot of time may have, or the build ends: two smaller counts fit into one floating-point number,
+   which is exact up to 2^53. #}
 {% macro slo_events_below() %}{{ return(2 ** 26) }}{% endmacro %}
 
 

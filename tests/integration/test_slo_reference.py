@@ -264,19 +264,16 @@ def units_of(rows: dict[str, list[dict]]) -> dict[str, list[tuple[datetime, list
     return units
 
 
-def loaded(
-    folder: Path, definitions: list[dict[str, Any]], rows: dict[str, list[dict]], random: Random | None = None
-) -> Settings:
-    """A warehouse with the definitions and the rows, in any order where there is chance."""
+def loaded(folder: Path, definitions: list[dict[str, Any]], rows: dict[str, list[dict]]) -> Settings:
+    """A warehouse with the definitions and the rows."""
     (folder / "seeds/slos").mkdir(parents=True)
     (folder / "seeds/services.csv").write_text("service,team,component_kind\napi,back,node_service\n", encoding="utf-8")
     (folder / "seeds/teams.csv").write_text("team,time_zone\nback,UTC\n", encoding="utf-8")
     write(folder / "seeds/slos", definitions)
     settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
-    ordered = {name: random.sample(each, len(each)) if random else each for name, each in rows.items()}
     with Warehouse(settings).connect() as connection:
         load_reference(connection, folder / "seeds")
-        load_rows(connection, {name: pl.DataFrame(each, infer_schema_length=None) for name, each in ordered.items()})
+        load_rows(connection, {name: pl.DataFrame(each, infer_schema_length=None) for name, each in rows.items()})
     return settings
 
 
@@ -289,7 +286,8 @@ def judge(folder: Path, random: Random, definitions: list[dict[str, Any]]) -> li
         "process_samples": [process_sample(random, key) for key in range(600)],
         "synthetic_checks": [synthetic_check(random, key) for key in range(600)],
     }
-    settings = loaded(folder, definitions, rows, random)
+    # Events come in any order.
+    settings = loaded(folder, definitions, {name: random.sample(each, len(each)) for name, each in rows.items()})
     dbt(settings.warehouse_file, "run", "--select", "+slo_status", as_of=AS_OF)
     units = units_of(rows)
     return [(definition, counts(definition, units)) for definition in definitions]
@@ -377,13 +375,16 @@ def test_sessions_are_counted_where_no_definition_names_a_service(tmp_path):
     assert events_counted(definitions)["sessions"] > 100
 
 
-def test_sessions_are_counted_where_every_definition_names_the_same_service(tmp_path):
-    total = {"source": "sessions", "where": [SERVICE]}
-    good = {"none_of": [[condition("event_type", "eq", "error")]]}
-    definitions = judge(tmp_path, Random(9), [document("quiet", ratio(total, good=good), [{"target": 0.9}])])
+def test_sessions_are_counted_where_every_definition_names_its_service(tmp_path):
+    definitions = []
+    for service, bad in (("api", "error"), ("web", "payment")):
+        total = {"source": "sessions", "where": [condition("service", "eq", service)]}
+        indicator = ratio(total, good={"none_of": [[condition("event_type", "eq", bad)]]})
+        definitions.append(document(f"{service}-sessions", indicator, [{"target": 0.9}]))
+    judged = judge(tmp_path, Random(9), definitions)
     with duckdb.connect(tmp_path / "warehouse.duckdb", read_only=True) as connection:
-        agreeing_states(definitions, rows_of(connection, "slo_attainment_daily"))
-    assert events_counted(definitions)["sessions"] > 100
+        agreeing_states(judged, rows_of(connection, "slo_attainment_daily"))
+    assert events_counted(judged)["sessions"] > 300
 
 
 @pytest.mark.parametrize(("requests", "is_counted"), [(3, True), (4, False)])
@@ -391,18 +392,26 @@ def test_more_events_in_a_slot_than_its_number_can_count_end_the_build(tmp_path,
     macro = parsed_project().macros["macro.plumbline.slo_events_below"]
     monkeypatch.setattr(macro, "macro_sql", "{% macro slo_events_below() %}{{ return(4) }}{% endmacro %}")
     rows = [
-        {"request_id": str(key), "service": "api", "occurred_at": START + timedelta(seconds=key), "status": 200}
+        {"request_id": f"{service}{key}", "service": service, "occurred_at": START, "status": 200 if key else 500}
+        for service in SERVICES
         for key in range(requests)
     ]
-    indicator = ratio({"source": "requests", "where": [SERVICE]}, good={"where": [condition("status", "lt", 500)]})
-    definition = document("answered", indicator, [{"target": 0.9}])
-    settings = loaded(tmp_path, [definition], {"requests": rows})
+    definitions = []
+    # One is counted where it is grouped, of the other the counts of both services are added up.
+    for name, where in (("api", [SERVICE]), ("all", [])):
+        indicator = ratio({"source": "requests", "where": where}, good={"where": [condition("status", "lt", 500)]})
+        definitions.append(document(name, indicator, [{"target": 0.9}]))
+    settings = loaded(tmp_path, definitions, {"requests": rows})
     if is_counted:
         dbt(settings.warehouse_file, "run", "--select", "+int_slo_counts")
         with duckdb.connect(settings.warehouse_file, read_only=True) as connection:
-            assert connection.sql("select good, total from intermediate.int_slo_counts").fetchall() == [(3, 3)]
+            assert connection.sql("""
+                select definition, good, total
+                from intermediate.int_slo_counts inner join staging.stg_slos using (definition_number)
+                order by total
+            """).fetchall() == [("api", 2, 3), ("all", 4, 6)]
     else:
-        with pytest.raises(AssertionError, match="4 or more events of one service in one slot of time"):
+        with pytest.raises(AssertionError, match="requests: 4 or more events in one slot of time"):
             dbt(settings.warehouse_file, "run", "--select", "+int_slo_counts")
 
 
