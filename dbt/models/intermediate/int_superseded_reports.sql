@@ -19,17 +19,14 @@ with reports as (
 
 ),
 
--- Few are reported twice: only those need to be put in order.
+-- Few are reported twice: only those need to be put in order. They are found by two numbers, among few others.
 repeated as (
 
     select
-        source,
-        service,
         session_id,
-        metric_name,
         metric_id
     from reports
-    group by source, service, session_id, metric_name, metric_id
+    group by session_id, metric_id
     having count(*) > 1
 
 ),
@@ -47,13 +44,7 @@ followed as (
             order by reports.occurred_at, reports.event_id
         ) as next_day
     from reports
-    inner join repeated
-        on
-            reports.source = repeated.source
-            and reports.service = repeated.service
-            and reports.session_id = repeated.session_id
-            and reports.metric_name = repeated.metric_name
-            and reports.metric_id = repeated.metric_id
+    inner join repeated on reports.session_id = repeated.session_id and reports.metric_id = repeated.metric_id
 
 )
 
