@@ -43,6 +43,9 @@
    late_beacon_days, and the session of the one that it supersedes may have begun on the day before that. #}
 {% macro days_changed_before() %}{{ return(var('late_beacon_days') + 1) }}{% endmacro %}
 
+{# Days from the beginning of one until no beacon of it can come any more: its own, and those that a beacon may be late. #}
+{% macro provisional_days() %}{{ return(var('late_beacon_days') + 1) }}{% endmacro %}
+
 
 {# In an update, only rows of the days that are made anew and of so many days before and after them. A day more on either
    side is for the calendar's time zone; a column that is a day of that calendar itself needs none. #}

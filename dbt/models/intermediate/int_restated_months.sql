@@ -18,7 +18,7 @@ cross join {{ ref('int_as_of') }} as as_of
 where
     seen.as_of is distinct from as_of.as_of
     and {{ period_start('month', 'bins.day') }} >= {{ period_start(
-        'month', day_of('least(seen.as_of, as_of.as_of)') ~ ' - interval ' ~ (var('late_beacon_days') + 1) ~ ' day'
+        'month', day_of('least(seen.as_of, as_of.as_of)') ~ ' - interval ' ~ provisional_days() ~ ' day'
     ) }}
 {%- else -%}
 {{ no_rows({'service': 'string', 'month': 'date'}) }}

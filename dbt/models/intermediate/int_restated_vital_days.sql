@@ -3,7 +3,6 @@
 {%- do ref('int_as_of') -%}
 
 {%- if is_update() -%}
-{%- set provisional_days = var('late_beacon_days') + 1 -%}
 select
     service,
     day
@@ -17,8 +16,8 @@ from {{ ref('int_web_vital_bins') }} as bins
 cross join meta.seen_as_of as seen
 inner join {{ ref('int_as_of') }} as as_of on seen.as_of is distinct from as_of.as_of
 where
-    bins.day > {{ day_of('least(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days }} day
-    and bins.day <= {{ day_of('greatest(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days }} day
+    bins.day > {{ day_of('least(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days() }} day
+    and bins.day <= {{ day_of('greatest(seen.as_of, as_of.as_of)') }} - interval {{ provisional_days() }} day
 {%- else -%}
 {{ no_rows({'service': 'string', 'day': 'date'}) }}
 {%- endif %}

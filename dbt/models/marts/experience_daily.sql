@@ -19,7 +19,7 @@ select
     figures.started_on as day,
     services.team,
     figures.service,
-    as_of.local_as_of < figures.started_on + interval {{ var('late_beacon_days') + 1 }} day as is_provisional,
+    as_of.local_as_of < figures.started_on + interval {{ provisional_days() }} day as is_provisional,
     figures.measured_sessions,
     figures.weight / 1000000.0 as sessions,
     figures.page_views_weight / 1000000.0 as page_views,

@@ -112,7 +112,7 @@ select
     broken.position,
     broken.step,
     broken.step_kind,
-    as_of.local_as_of < broken.started_on + interval {{ var('late_beacon_days') + 1 }} day as is_provisional,
+    as_of.local_as_of < broken.started_on + interval {{ provisional_days() }} day as is_provisional,
     broken.sessions,
     broken.entered_weight / 1000000.0 as entered,
     broken.completed_weight / 1000000.0 as completed,
