@@ -71,6 +71,18 @@ class Rejected:
         return self.content if isinstance(self.content, Fingerprint) else Fingerprint.of(self.content)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What the rows of a query are expected to be like; one that is not is a suspect, and not all of it is read.
+
+    absent: columns and fields that are NULL.
+    never_blank: columns and fields that are never a text of no characters, which would become NULL.
+    """
+
+    absent: Sequence[str] = ()
+    never_blank: Sequence[str] = ()
+
+
 def new_batch_id() -> str:
     return uuid.uuid4().hex
 
@@ -272,30 +284,33 @@ def suspected_rows(
     query: str,
     source: str | None = None,
     retention_days: int | None = None,
-    left_out: Sequence[str] = (),
+    expected: Expected = Expected(),
 ) -> str:
     """The query that casts and keys the rows of another, in their order, and tells which of them may break the contract
-    (`is_suspect`): all that do, and few others.
-
-    left_out: what the rows leave empty. The query does not read it, and a row that has it nevertheless is a suspect.
-    """
+    (`is_suspect`): all that do or are not as expected, and few others."""
     types = _types(connection, query)
-    given = {name: types[name] for name in table.given_names if name in types and name not in left_out}
-    has_more = " or ".join(f"{name} is not null" for name in left_out) or "false"
-    query = _filled(table, f"select {', '.join(given)}, {has_more} as has_more from ({query})", given)
+    given = {name: types[name] for name in table.given_names if name in types and name not in expected.absent}
+    made = {column for field in table.fields if field.name in given for column in field.becomes}
+    never_blank = {column.name for column in table.columns if not column.hash_of} & {*expected.never_blank} - made
+    # In `case` a condition is tried only on rows for which none before it held.
+    has_more = " or ".join(f"{name} is not null" for name in expected.absent) or "false"
+    has_more = f"case when {has_more} then true else false end as has_more"
+    query = _filled(table, f"select {', '.join(given)}, {has_more} from ({query})", given)
     given = _types(connection, query)
-    typed = [*(_typed(column, given.get(column.name), source) for column in table.columns), "has_more"]
+    typed = ", ".join(
+        _typed(column, given.get(column.name), source, may_be_blank=column.name not in never_blank)
+        for column in table.columns
+    )
     keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
     keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
     signs = ["has_more", *(sign for column in table.columns for sign in _signs_of_a_fault(column))]
     signs += [condition for condition, *_ in _breaches(table, retention_days)]
     return f"""
         with typed_rows as (
-            select {", ".join(typed)} from ({query}) as input
+            select {typed}, has_more from ({query}) as input
         ), keyed_rows as (
             select * {_replace(keyed)} from typed_rows
         )
-        -- In `case` a condition is tried only on rows for which none before it held.
         select
             * exclude (has_more),
             case when {" or ".join(f"({sign})" for sign in signs)} then true else false end as is_suspect
@@ -352,7 +367,7 @@ def _replace(values: dict[str, str]) -> str:
     return f"replace ({', '.join(f'{value} as {name}' for name, value in values.items())})" if values else ""
 
 
-def _typed(column: Column, given: str | None, source: str | None) -> str:
+def _typed(column: Column, given: str | None, source: str | None, *, may_be_blank: bool) -> str:
     """Two result columns: the value in its contract type, NULL if it does not fit; and whether there was one."""
     name = column.name
     default = _quoted(source) if name == "source" and source is not None else "null"
@@ -360,8 +375,11 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
         duckdb_type = "varchar" if column.hash_of else column.duckdb_type
         return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
-    text = f"to_json(input.{name})" if is_nested else f"nullif(cast(input.{name} as varchar), '')"
-    is_given = f"input.{name} is not null" if given.split("(")[0] in NEVER_EMPTY else f"{text} is not null"
+    may_be_blank = may_be_blank and not is_nested and given.split("(")[0] not in NEVER_EMPTY
+    text = f"to_json(input.{name})" if is_nested else f"cast(input.{name} as varchar)"
+    if may_be_blank:
+        text = f"nullif({text}, '')"
+    is_given = f"{text if may_be_blank else f'input.{name}'} is not null"
     match column.type:
         case _ if column.person:
             is_given = f"nullif(trim({text}), '') is not null"
@@ -372,6 +390,8 @@ def _typed(column: Column, given: str | None, source: str | None) -> str:
             value = text
         case "hash":
             value = f"case when {text} is not null then {_hash(f'lower({text})' if column.ignores_case else text)} end"
+        case "boolean" if given == "BOOLEAN":
+            value = f"input.{name}"
         case "timestamp" if given in TIMESTAMPS:
             value = f"case when isfinite(input.{name}) then cast(input.{name} as timestamp) end"
         case "timestamp" if given == ZONED:
@@ -449,7 +469,8 @@ def _is_no_value(column: Column) -> str:
 
 
 def _signs_of_a_fault(column: Column) -> list[str]:
-    """Conditions of which one holds for every value that _fault() finds fault with, and for few others."""
+    """Conditions of which one holds for every value that _fault() finds fault with, for every text of no characters
+    that has not become NULL, and for few others."""
     name = column.name
     signs = []
     if column.required:
@@ -458,9 +479,13 @@ def _signs_of_a_fault(column: Column) -> list[str]:
         signs.append(_is_no_value(column))
     if column.allowed:
         signs.append(_is_not_allowed(column))
+    elif column.type == "hash" and not column.hash_of:
+        of_nothing = _hash("''")
+        signs.append(f"{name} = {of_nothing}")
     elif _is_free_text(column):
         # Bytes rather than characters: their number is known without a look at them.
-        signs += [_may_be_a_structure(name), f"strlen({name}) > {MAXIMUM_TEXT_LENGTH}", _may_be_an_address(name)]
+        length = f"strlen({name}) not between 1 and {MAXIMUM_TEXT_LENGTH}"
+        signs += [length, _may_be_a_structure(name), _may_be_an_address(name)]
     return signs + [condition for condition, _ in _out_of_bounds(column)]
 
 

@@ -1,10 +1,10 @@
 """A file of many events into its table in one pass, without a table between.
 
-All rows are inserted and committed at once, those that may break the contract under a batch id of their own. Then the
-few that need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the
-rows that share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction
-that inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch
-stands in raw.open_batches: warehouse.py removes what a killed run has left of it.
+All rows are inserted and committed at once, without any text of those that may break the contract. Then the few that
+need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the rows that
+share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction that
+inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch stands in
+raw.open_batches: warehouse.py removes what a killed run has left of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dagster_project import routes
 from dagster_project.contracts import Table
-from dagster_project.load import Batch, new_batch_id, stage, store, suspected_rows
+from dagster_project.load import Batch, Expected, new_batch_id, stage, store, suspected_rows
 from dagster_project.warehouse import remove_open_batches
 
 # Above this share of rows that need a closer look, one look at all of them is faster; and for a file below this size,
@@ -27,7 +27,7 @@ MAXIMUM_SHARE = 0.05
 MINIMUM_BYTES = 4 * 2**20
 # About so many keys are sorted at a time, in memory that DuckDB's limit does not count.
 SORTED_KEYS = 20_000_000
-# What so many rows at the beginning of a file leave empty is expected to be empty in all.
+# What holds for so many rows at the beginning of a file is expected of all.
 FIRST_ROWS = 20_000
 
 # Row numbers, ascending from 1, and how many rows there are → the query that reads these rows of the file again, in
@@ -65,22 +65,22 @@ def insert(
     Whatever is raised here or before settle() has ended: remove_open_batches() then.
     """
     batch_id = new_batch_id()
-    suspect = f"{batch_id}!"
     at = connection.sql("select now()::timestamp").fetchone()[0]
     # The time lets DuckDB skip what is stored already.
-    condition = f"loaded_at = timestamp '{at}' and batch_id in ('{batch_id}', '{suspect}')"
+    condition = f"loaded_at = timestamp '{at}' and batch_id = '{batch_id}'"
     names = ", ".join(column.name for column in table.columns)
     # The text of a suspect may be anything, an address of a person too: nothing of it is stored before it is examined.
+    # So a row without a source is a suspect.
     values = ", ".join(
         f"case when not is_suspect then {column.name} end" if column.type == "text" else column.name
         for column in table.columns
     )
-    query = suspected_rows(connection, table, rows, source, retention_days, _left_out(connection, rows))
+    query = suspected_rows(connection, table, rows, source, retention_days, _first_look(connection, rows))
     connection.execute("begin transaction")
     try:
         (read,) = connection.execute(
-            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', "
-            f"if(is_suspect, '{suspect}', '{batch_id}') from ({query})"
+            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', '{batch_id}' "
+            f"from ({query})"
         ).fetchone()
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
         _find_contested(connection, table, condition, read)
@@ -89,9 +89,9 @@ def insert(
             create or replace temp table unsettled as
             select
                 rowid - (select min(rowid) from {table.qualified_name} where {condition}) + 1 as number,
-                batch_id = '{suspect}' as is_suspect
+                source is null as is_suspect
             from {table.qualified_name}
-            where {condition} and (batch_id = '{suspect}' or {table.timed_keys[0]} in (from contested))
+            where {condition} and (source is null or {table.timed_keys[0]} in (from contested))
             order by number
         """)
         connection.execute("drop table contested")
@@ -115,12 +115,18 @@ def insert(
     return Inserted(batch_id, read - len(numbers), numbers)
 
 
-def _left_out(connection: duckdb.DuckDBPyConnection, rows: str) -> list[str]:
-    """Columns and fields that the first rows leave empty: most files have few, and each costs time in every row."""
+def _first_look(connection: duckdb.DuckDBPyConnection, rows: str) -> Expected:
+    """What the first rows tell of all: each column and field costs time in every row, and so does each text that might
+    be of no characters and have to become NULL."""
     first = f"from (from ({rows}) limit {FIRST_ROWS})"
     names = [name for name, *_ in connection.sql(f"describe {first}").fetchall()]
-    counts = connection.sql(f"select {', '.join(f'count({name})' for name in names)} {first}").fetchone()
-    return [name for name, count in zip(names, counts, strict=True) if not count]
+    looks = ", ".join(f"count({name}), count_if(cast({name} as varchar) = '')" for name in names)
+    found = connection.sql(f"select {looks} {first}").fetchone()
+    counts = list(zip(names, found[::2], found[1::2], strict=True))
+    return Expected(
+        absent=[name for name, values, _ in counts if not values],
+        never_blank=[name for name, values, blanks in counts if values and not blanks],
+    )
 
 
 def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str, read: int) -> None:
@@ -138,7 +144,7 @@ def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, conditi
         connection.register("repeated", pa.table({key: np.unique(keys[1:][keys[1:] == keys[:-1]])}))
         connection.execute("insert into contested from repeated")
         connection.unregister("repeated")
-    first, last = connection.sql(f"select min({time}), max({time}) {new} and batch_id not like '%!'").fetchone()
+    first, last = connection.sql(f"select min({time}), max({time}) {new} and source is not null").fetchone()
     if first is not None:
         stored = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
         connection.execute(f"""

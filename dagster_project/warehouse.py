@@ -126,8 +126,7 @@ def remove_open_batches(connection: duckdb.DuckDBPyConnection) -> None:
     """Remove the rows of batches that a run has inserted and could not finish."""
     for batch_id, name in connection.sql("from raw.open_batches").fetchall():
         with transaction(connection):
-            # Those that had to be judged stand under an id that begins so.
-            connection.execute(f"delete from {TABLES[name].qualified_name} where starts_with(batch_id, ?)", [batch_id])
+            connection.execute(f"delete from {TABLES[name].qualified_name} where batch_id = ?", [batch_id])
             connection.execute("delete from raw.open_batches where batch_id = ?", [batch_id])
 
 

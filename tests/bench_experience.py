@@ -26,6 +26,7 @@ BEACONS = 20_000_000
 FILES = 4
 # A day of the benchmark of one more day.
 BEACONS_A_DAY = 50_000
+# All that the contract asks of a browser: web-vitals' fields, session, page, route, release, component, device, flags.
 # As many sessions send at the same time, 24 beacons each from four pages; so ids of 36 characters repeat far apart.
 CONCURRENT = 5_000
 
@@ -39,12 +40,18 @@ BEACON = f"""
     ['/', '/products/:slug', '/collections/:name', '/cart', '/search', '/orders/' || i % 1000]
         [1 + (hash(session, place // 6) % 6)::int] as route,
     '2026.6.' || i * 10 // $beacons as release,
+    if(i % 10 < 6, ['hero', 'price-box', 'reviews', 'navigation'][1 + (hash(i) % 4)::int], null) as component,
     ['mobile', 'desktop', 'tablet'][1 + (hash(session) % 3)::int] as device_class,
+    hash(session) % 3 = 0 as is_authenticated,
+    if(hash(session) % 2 = 0, 'fast-search=on', 'fast-search=off;new-cart=b') as feature_flags,
+    if(i % 10 < 8, ['navigate', 'reload', 'back-forward-cache'][1 + (hash(session, place // 6) % 3)::int], null)
+        as navigation_type,
     if(i % 10 < 6, ['LCP', 'INP', 'CLS', 'FCP', 'TTFB'][1 + i % 5], null) as metric_name,
     if(i % 10 < 6, 'v5-' || 1780000000000 + i || '-' || 1000000000000 + hash(i) % 9000000000000, null) as metric_id,
     -- One in a thousand breaks its contract.
     if(i % 10 < 6, if(i % 1000 = 3, -1, round(exp(7 + hash(i) % 1000 / 500), 1)), null) as metric_value,
-    if(i % 10 = 8, 'add-to-cart', null) as step
+    if(i % 10 = 8, 'add-to-cart', null) as step,
+    0.25 as sample_rate
     from (
         -- One in a thousand comes twice.
         select if(number % 1000 = 999, number - 1, number) as i,
@@ -56,9 +63,10 @@ BEACON = f"""
 # What somebody who knows the file would say to DuckDB.
 TYPES = {
     "occurred_at": "TIMESTAMP",
-    "metric_value": "DOUBLE",
-    **dict.fromkeys(("service", "event_type", "session_id", "page_view_id", "route"), "VARCHAR"),
-    **dict.fromkeys(("release", "device_class", "metric_name", "metric_id", "step"), "VARCHAR"),
+    **dict.fromkeys(("metric_value", "sample_rate"), "DOUBLE"),
+    "is_authenticated": "BOOLEAN",
+    **dict.fromkeys(("service", "event_type", "session_id", "page_view_id", "route", "release", "component"), "VARCHAR"),
+    **dict.fromkeys(("device_class", "feature_flags", "navigation_type", "metric_name", "metric_id", "step"), "VARCHAR"),
 }
 
 

@@ -565,6 +565,12 @@ VALUES = {
     "route": (["/cart", "/orders/4711", "/x?y=1"], ["/a@b.example", "/@home", "[slug]", {"a": 1}]),
     "release": ([None, "1"], ["x@1.2.3"]),
     "step": ([None, "pay"], ["", "p" * 1001]),
+    # Rare, so that the first rows may hold no text of no characters.
+    "page_view_id": ([None, "p1"], ["", {}]),
+    "trace_id": (["t1", "t2"], [""]),
+    "navigation_type": (["navigate"], [""]),
+    "device_class": (["mobile", None], ["", "watch"]),
+    "is_authenticated": ([True, "false"], ["", "perhaps"]),
     # Rare, so that the first rows may leave them empty.
     "component": ([None], ["card", ""]),
     "is_success": ([None], [True, "perhaps"]),
