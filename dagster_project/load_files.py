@@ -79,8 +79,8 @@ def insert(
     connection.execute("begin transaction")
     try:
         (read,) = connection.execute(
-            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) select {values}, timestamp '{at}', '{batch_id}' "
-            f"from ({query})"
+            f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) "
+            f"select {values}, timestamp '{at}', '{batch_id}' from ({query})"
         ).fetchone()
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
         _find_contested(connection, table, condition, read)

@@ -65,8 +65,9 @@ TYPES = {
     "occurred_at": "TIMESTAMP",
     **dict.fromkeys(("metric_value", "sample_rate"), "DOUBLE"),
     "is_authenticated": "BOOLEAN",
-    **dict.fromkeys(("service", "event_type", "session_id", "page_view_id", "route", "release", "component"), "VARCHAR"),
-    **dict.fromkeys(("device_class", "feature_flags", "navigation_type", "metric_name", "metric_id", "step"), "VARCHAR"),
+    **dict.fromkeys(("service", "event_type", "session_id", "page_view_id", "route", "release"), "VARCHAR"),
+    **dict.fromkeys(("component", "device_class", "feature_flags", "navigation_type"), "VARCHAR"),
+    **dict.fromkeys(("metric_name", "metric_id", "step"), "VARCHAR"),
 }
 
 
