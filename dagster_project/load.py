@@ -73,10 +73,10 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the rows of a query are expected to be like; one that is not is a suspect, and not all of it is read.
+    """What the rows of a query are expected to be like.
 
-    absent: columns and fields that are NULL.
-    never_blank: columns and fields that are never a text of no characters, which would become NULL.
+    absent: columns and fields that are NULL; a row that has one is a suspect, and the value is not read.
+    never_blank: columns that are never a text of no characters; one that is left there makes its row a suspect.
     """
 
     absent: Sequence[str] = ()
@@ -374,9 +374,9 @@ def _typed(column: Column, given: str | None, source: str | None, *, may_be_blan
         return f"cast({default} as {duckdb_type}) as {name}, {default} is not null as given_{name}"
     is_nested = given.endswith("]") or given.startswith(("STRUCT", "MAP"))
     # An id of the source's own becomes part of a key (see _key), on which no blank would be seen any more.
-    may_be_blank = may_be_blank or bool(column.hash_of)
-    may_be_blank = may_be_blank and not is_nested and given.split("(")[0] not in NEVER_EMPTY
-    text = f"to_json(input.{name})" if is_nested else f"cast(input.{name} as varchar)"
+    may_be_blank = not is_nested and given.split("(")[0] not in NEVER_EMPTY and (may_be_blank or column.hash_of != ())
+    # JSON has a type of its own, of which no text is an equal.
+    text = f"cast({f'to_json(input.{name})' if is_nested else f'input.{name}'} as varchar)"
     if may_be_blank:
         text = f"nullif({text}, '')"
     is_given = f"{text if may_be_blank else f'input.{name}'} is not null"
@@ -422,9 +422,7 @@ def _is_structure(text: str) -> str:
 
 
 def _may_be_a_structure(text: str) -> str:
-    """Whether it begins with { or [; by comparison, in half the time of ascii(). A nested value, which has JSON's own
-    type, would be compared otherwise."""
-    text = f"cast({text} as varchar)"
+    """Whether it begins with { or [; by comparison, in half the time of ascii()."""
     return f"(({text} >= '[' and {text} < '\\') or ({text} >= '{{' and {text} < '|'))"
 
 

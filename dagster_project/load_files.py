@@ -168,9 +168,18 @@ def _take_out(
         select number - 1 + (select min(rowid) from {table.qualified_name} where {condition}) as row, *
         from unsettled order by number
     """)
-    numbers = [number for (number,) in connection.sql("select number from unsettled order by number").fetchall()]
     suspects = connection.sql("select number from unsettled where is_suspect order by number").fetchall()
     stage(connection, table, rows_at([number for (number,) in suspects], read), source, retention_days)
+    # A suspect was keyed without what was not read of it; now it may share its key with a row that seemed settled.
+    connection.execute(f"""
+        insert into unsettled by name
+        select rowid as row, rowid - (select min(rowid) from {table.qualified_name} where {condition}) + 1 as number,
+            false as is_suspect
+        from {table.qualified_name}
+        where {condition} and {table.timed_keys[0]} in (select {table.timed_keys[0]} from incoming where reason is null)
+            and rowid not in (select row from unsettled)
+    """)
+    numbers = [number for (number,) in connection.sql("select number from unsettled order by number").fetchall()]
     names = ", ".join(column.name for column in table.columns)
     connection.execute(f"""
         create or replace temp table numbered as

@@ -26,10 +26,10 @@ BEACONS = 20_000_000
 FILES = 4
 # A day of the benchmark of one more day.
 BEACONS_A_DAY = 50_000
-# All that the contract asks of a browser: web-vitals' fields, session, page, route, release, component, device, flags.
 # As many sessions send at the same time, 24 beacons each from four pages; so ids of 36 characters repeat far apart.
 CONCURRENT = 5_000
 
+# What the contract has of every browser: web-vitals' fields, session, page, route, release, component, device, flags.
 BEACON = f"""
     'storefront-web' as service,
     strftime(timestamp '2026-06-01' + to_microseconds(i * $step), '%Y-%m-%dT%H:%M:%S.%gZ') as occurred_at,

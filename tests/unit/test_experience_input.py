@@ -569,7 +569,7 @@ VALUES = {
     "page_view_id": ([None, "p1"], ["", {}]),
     "trace_id": (["t1", "t2"], [""]),
     "navigation_type": (["navigate"], [""]),
-    "device_class": (["mobile", None], ["", "watch"]),
+    "metric_name": (["LCP"], [""]),
     "is_authenticated": ([True, "false"], ["", "perhaps"]),
     # Rare, so that the first rows may leave them empty.
     "component": ([None], ["card", ""]),
@@ -658,6 +658,30 @@ def test_files_with_few_faults_go_in_one_pass_and_others_do_not(landing, monkeyp
     landing.put("rum_events/b.ndjson", *many(100, 6))
     assert landing.take() == [(100, 95, 0, 5), (100, 0, 94, 6)]
     assert settled == [1]
+
+
+@pytest.mark.parametrize("name", ["step", "page_view_id"])
+@pytest.mark.parametrize("is_blank_first", [True, False])
+def test_a_blank_and_nothing_are_one_key_in_one_pass_too(landing, monkeypatch, name, is_blank_first):
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    monkeypatch.setattr(load_files, "FIRST_ROWS", 50)
+    monkeypatch.setattr(load_files, "MAXIMUM_SHARE", 1)
+    first = [each | {name: "pay", "component": "card"} for each in many(50, 0)]
+    pair = [VITAL | {"component": "nothing"}, VITAL | {name: "", "component": "blank"}]
+    landing.put("rum_events/a.ndjson", *first, *(reversed(pair) if is_blank_first else pair))
+    assert landing.take() == [(52, 51, 0, 1)]
+    last = "nothing" if is_blank_first else "blank"
+    assert landing.rows("select component from raw.rum_events where component <> 'card'") == [(last,)]
+    assert landing.rows("select place from raw.quarantine")[0][0].startswith("rum_events/a.ndjson:51 ")
+
+
+def test_a_nested_value_is_none_of_those_that_are_allowed(landing):
+    file = landing.folder / "rum_events/a.parquet"
+    file.parent.mkdir(parents=True)
+    pl.DataFrame([VITAL | {"device_class": {"family": 1}}]).write_parquet(file)
+    landing.put("rum_events/b.ndjson", VITAL)
+    assert landing.take() == [(1, 0, 0, 1), (1, 1, 0, 0)]
+    assert "device_class: not one of" in landing.rows("select reason from raw.quarantine")[0][0]
 
 
 def test_rows_that_stay_are_not_written_again(landing, monkeypatch):
