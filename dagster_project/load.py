@@ -291,8 +291,8 @@ def suspected_rows(
     types = _types(connection, query)
     given = {name: types[name] for name in table.given_names if name in types and name not in expected.absent}
     # In `case` a condition is tried only on rows for which none before it held.
-    has_more = " or ".join(f"{name} is not null" for name in expected.absent) or "false"
-    has_more = f"case when {has_more} then true else false end as has_more"
+    has_any = " or ".join(f"{name} is not null" for name in expected.absent) or "false"
+    has_more = f"case when {has_any} then true else false end as has_more"
     query = _filled(table, f"select {', '.join(given)}, {has_more} from ({query})", given)
     given = _types(connection, query)
     typed = ", ".join(

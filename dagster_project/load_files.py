@@ -119,7 +119,7 @@ def _first_look(connection: duckdb.DuckDBPyConnection, rows: str) -> Expected:
     """What the first rows tell of all: each column and field costs time in every row, and so does each text that might
     be of no characters and have to become NULL."""
     first = f"from (from ({rows}) limit {FIRST_ROWS})"
-    names = [name for name, *_ in connection.sql(f"describe {first}").fetchall()]
+    names = connection.sql(first).columns
     looks = ", ".join(f"count({name}), count_if(cast({name} as varchar) = '')" for name in names)
     found = connection.sql(f"select {looks} {first}").fetchone()
     counts = list(zip(names, found[::2], found[1::2], strict=True))
@@ -163,18 +163,17 @@ def _take_out(
     read: int,
 ) -> list[int]:
     """Fill `incoming` with the rows that need a closer look, in the order of the file; returns their numbers."""
-    connection.execute(f"""
-        create or replace temp table unsettled as
-        select number - 1 + (select min(rowid) from {table.qualified_name} where {condition}) as row, *
-        from unsettled order by number
-    """)
+    (first,) = connection.sql(f"select min(rowid) from {table.qualified_name} where {condition}").fetchone()
+    connection.execute(
+        "create or replace temp table unsettled as "
+        f"select number - 1 + {first} as row, * from unsettled order by number"
+    )
     suspects = connection.sql("select number from unsettled where is_suspect order by number").fetchall()
     stage(connection, table, rows_at([number for (number,) in suspects], read), source, retention_days)
     # A suspect was keyed without what was not read of it; now it may share its key with a row that seemed settled.
     connection.execute(f"""
         insert into unsettled by name
-        select rowid as row, rowid - (select min(rowid) from {table.qualified_name} where {condition}) + 1 as number,
-            false as is_suspect
+        select rowid as row, rowid - {first} + 1 as number, false as is_suspect
         from {table.qualified_name}
         where {condition} and {table.timed_keys[0]} in (select {table.timed_keys[0]} from incoming where reason is null)
             and rowid not in (select row from unsettled)
