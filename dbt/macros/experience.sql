@@ -47,24 +47,26 @@
 {% macro provisional_days() %}{{ return(var('late_beacon_days') + 1) }}{% endmacro %}
 
 
-{# In an update, only rows of the days that are made anew and of so many days before and after them. A day more on either
-   side is for the calendar's time zone; a column that is a day of that calendar itself needs none. #}
-{% macro near_restated_days(column, before=0, after=0, key='day', zone=1) -%}
+{# In an update, only rows of the days that are made anew and of so many days before and after them; see near_days. #}
+{% macro near_restated_days(column, before=0, after=0, key='day') -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {{ near_days(column, key, as_it_stands(config.get('meta').touched), before + zone, after + zone) }}
+        {{ near_days(column, key, as_it_stands(config.get('meta').touched), before, after) }}
     {%- endif -%}
 {%- endmacro %}
 
-{# Within the days of some rows and so many around them: as literals, by which an engine skips blocks of rows. #}
+{# Within the days of some rows and so many around them: as literals, by which an engine skips blocks of rows. The column
+   is such a day itself or, if its name ends in _at, a time in UTC: in a calendar of another time zone a day may begin 14
+   hours before that of UTC and end 12 hours after it. #}
 {% macro near_days(column, key, rows, before, after) -%}
     {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ rows).rows[0] -%}
+    {%- set is_shifted = column.endswith('_at') and var('calendar_time_zone') != 'UTC' -%}
     {%- if found[0] is none -%}
         false
     {%- else -%}
-        {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ before }} day
-        and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
+        {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ 24 * before + (14 if is_shifted else 0) }} hour
+        and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ 24 * (after + 1) + (12 if is_shifted else 0) }} hour
     {%- endif -%}
 {%- endmacro %}
 

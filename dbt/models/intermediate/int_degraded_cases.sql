@@ -41,7 +41,8 @@ cases as (
             and kept.from_hour <= {{ hour_number('cases.occurred_at') }}
             and kept.to_hour >= {{ hour_number('cases.occurred_at') }}
             and cases.cases > 0
-            and {{ near_restated_days('cases.day') }}
+            -- Baselines are whole days of 24 hours before, which may be another day where clocks change.
+            and {{ near_restated_days('cases.day', before=1, after=1) }}
     left join {{ ref('int_release_matches') }} as matches
         on
             cases.service = matches.service
@@ -66,7 +67,7 @@ traits as (
         min_by(events.component, events.occurred_at) filter (where events.event_type = 'error') as component
     from {{ ref('stg_rum_events') }} as events
     where
-        {{ near_restated_days('events.occurred_at', after=1) }}
+        {{ near_restated_days('events.occurred_at', before=1, after=2) }}
         and exists (
             select 1 from cases
             where

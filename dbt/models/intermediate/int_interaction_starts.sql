@@ -1,7 +1,39 @@
+{%- do ref('int_restated_activity_days') -%}
+
+{%- set seen = 'meta.seen_interaction_starts' -%}
+{%- set restated -%} select service, day from {{ ref('int_restated_activity_days') }} {%- endset %}
+
 select
     source,
     service,
     min(day) as first_interacted_on
-from {{ ref('int_session_activity') }}
-where interactions > 0
+from (
+    select
+        source,
+        service,
+        day
+    from {{ ref('int_session_activity') }}
+    where
+        interactions > 0
+        {%- if is_update() %}
+        and (service, day) in ({{ restated }})
+    union all
+    -- Other days are as they were: so it is still the first, unless that is one of those made anew.
+    select
+        source,
+        service,
+        first_interacted_on as day
+    from {{ seen }}
+    where (service, first_interacted_on) not in ({{ restated }})
+    union all
+    select
+        source,
+        service,
+        day
+    from {{ ref('int_session_activity') }}
+    where
+        interactions > 0
+        and service in (select service from {{ seen }} where (service, first_interacted_on) in ({{ restated }}))
+        {%- endif %}
+) as interactions
 group by source, service

@@ -6,12 +6,10 @@
 
 with activity_nearby as (
 
-    select
-        *,
-        count(*) over (partition by source, service, session_id, day) as slots
+    select *
     from {{ ref('int_session_activity') }}
     where
-        {{ near_restated_days('day', 1, 1, key='started_on', zone=0) }}
+        {{ near_restated_days('day', 1, 1, key='started_on') }}
         and {{ is_touched('int_session_activity', ['source', 'service', 'session_id']) }}
 
 ),
@@ -22,13 +20,14 @@ followed as (
         *,
         lag(ended_at) over one_after_another as ended_before,
         lag(day) over one_after_another as day_before,
-        lag(slots) over one_after_another as slots_before
+        lag(day, {{ slots_of_a_day() }}) over one_after_another as day_a_whole_day_before
     from activity_nearby
     window one_after_another as (partition by source, service, session_id order by started_at)
 
 ),
 
--- Who is active all day begins anew at midnight, so that no session reaches farther than into the next day.
+-- Who is active all day, in each of its slots, begins anew at midnight, so that no session reaches farther than into
+-- the next day.
 numbered as (
 
     select
@@ -37,7 +36,7 @@ numbered as (
             case
                 when
                     {{ hours_between('ended_before', 'started_at') }} * 60 < {{ var('session_timeout_minutes') }}
-                    and (day_before = day or slots_before < {{ slots_of_a_day() }})
+                    and (day_before = day or day_a_whole_day_before is distinct from day_before)
                     then 0
                 else 1
             end

@@ -35,9 +35,9 @@ select
     units.objective,
     burn_windows.burn_window,
     objectives.target,
-    {{ burn_rate('sum(units.total_units - units.good_units)', 'sum(units.total_units)', 'objectives.target') }}
+    {{ burn_rate('(sum(units.total_units) - sum(units.good_units))', 'sum(units.total_units)', 'objectives.target') }}
         as burn_rate,
-    cast(sum(units.total - units.good) as bigint) as bad_events
+    cast(sum(units.total) - sum(units.good) as bigint) as bad_events
 from units
 cross join now
 inner join burn_windows on units.unit_starts_at >= now.now_at - burn_windows.minutes * interval 1 minute
