@@ -47,7 +47,9 @@ with judged as (
         on sums.definition = objectives.definition and sums.objective = objectives.objective
     left join {{ ref('int_slo_days') }} as daily
         on sums.definition = daily.definition and sums.objective = daily.objective and sums.day = daily.day
-    where {{ is_touched('windows') }}
+    where
+        {{ is_touched('windows') }}
+        and {{ near_restated_days('windows.day') }}
 
 )
 
