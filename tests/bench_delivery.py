@@ -46,6 +46,16 @@ class Measured(NamedTuple):
 
 def dbt_run(build_file: Path, *arguments: str) -> Measured:
     """`dbt run` on a copy of a build file. Tests are not part of the figure."""
+    copy = copy_to_measure(build_file)
+    started = time.perf_counter()
+    process = subprocess.Popen(dbt_command(copy.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(copy))
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return Measured(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+
+
+def copy_to_measure(build_file: Path) -> Path:
     # Under the same name, which is that of the database in the SQL of its views; in a folder of its own, since dbt
     # reads the project anew where the last run of a folder was on another file.
     copy = build_file.parent / "measured" / build_file.stem / build_file.name
@@ -54,12 +64,44 @@ def dbt_run(build_file: Path, *arguments: str) -> Measured:
     # Else what the system has yet to write of the copy is written while dbt waits for its own writes.
     with copy.open("rb") as written:
         os.fsync(written.fileno())
-    started = time.perf_counter()
-    process = subprocess.Popen(dbt_command(copy.parent, "run", *arguments), cwd=DBT_DIR, env=dbt_environment(copy))
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return Measured(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
+    return copy
+
+
+def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int) -> float:
+    """Seconds of `dbt run` that are the database's, beyond those on empty raw tables, one model after the other: the
+    least of several runs of each, in turn. For figures below what start-ups differ by."""
+    volume, start_up = (
+        min(seconds)
+        for seconds in zip(
+            *((database_seconds(file, *arguments) for file in (build_file, empty)) for _ in range(repetitions)),
+            strict=True,
+        )
+    )
+    print(f"{what}, in the database: {volume - start_up:.3f} s beyond {start_up:.2f} s", flush=True)
+    return volume - start_up
+
+
+def database_seconds(build_file: Path, *arguments: str) -> float:
+    copy = copy_to_measure(build_file)
+    report = copy.with_name("seconds.json")
+    command = dbt_command(copy.parent, "run", "--threads", "1", *arguments)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.timed_dbt",
+            report,
+            *command[1:],
+            "--project-dir",
+            DBT_DIR,
+            "--profiles-dir",
+            DBT_DIR,
+        ],
+        cwd=DBT_DIR.parent,
+        env=dbt_environment(copy),
+        check=True,
+    )
+    return json.loads(report.read_text())
 
 
 def dbt_build(build_file: Path, *arguments: str) -> None:
