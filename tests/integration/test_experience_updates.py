@@ -17,6 +17,7 @@ TABLES = tuple(
     for name in (
         "superseded_reports",
         "session_activity",
+        "interaction_starts",
         "sessions",
         "web_vital_bins",
         "experience_days",
@@ -97,10 +98,10 @@ def random_requests(randomness: random.Random, share: float, latest_day: int) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_after_every_batch_the_tables_are_those_of_a_build_of_everything_at_once(tmp_path, seed):
+@pytest.mark.parametrize(("seed", "time_zone"), [(0, "UTC"), (1, "Europe/Berlin")])
+def test_after_every_batch_the_tables_are_those_of_a_build_of_everything_at_once(tmp_path, seed, time_zone):
     randomness = random.Random(seed)
-    installation = Installation(tmp_path)
+    installation = Installation(tmp_path, calendar_time_zone=time_zone)
     with duckdb.connect(installation.file) as connection:
         connection.execute(JOURNEY)
     installation.load(

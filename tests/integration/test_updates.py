@@ -33,8 +33,9 @@ START = datetime(2025, 1, 20)
 class Installation:
     """A build file that is updated, beside which the same raw tables are built in full."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: object) -> None:
         self.folder = folder
+        self.variables = with_version(VARIABLES | variables)
         self.settings = Settings(config_file=folder / "plumbline.yaml", data_dir=folder, sources=())
         self.file = self.settings.warehouse_file
         self.own([("web", "front"), ("api", "back")])
@@ -49,7 +50,7 @@ class Installation:
 
     def build(self) -> bool:
         """Build once more; returns whether that updated what was there."""
-        dbt(self.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
+        dbt(self.file, "build", "--exclude-resource-type", "unit_test", **self.variables)
         return self.is_update()
 
     def is_update(self) -> bool:
@@ -65,7 +66,7 @@ class Installation:
         file = self.folder / "full" / self.file.name
         file.parent.mkdir(exist_ok=True)
         shutil.copyfile(self.file, file)
-        dbt(file, "run", "--full-refresh", **with_version(VARIABLES))
+        dbt(file, "run", "--full-refresh", **self.variables)
         return contents(file)
 
 
@@ -261,7 +262,7 @@ class Updates:
         installation = Installation(folder)
         installation.load({"deployments": [deployment(1, 0), deployment(2, 1)]})
         assert not installation.build()
-        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **with_version(VARIABLES))
+        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **self.variables)
         assert installation.is_update()
         # In the order in which they ran, so that each reads what others left.
         results = sorted(results, key=lambda result: max((part.completed_at for part in result.timing), default=START))

@@ -20,11 +20,7 @@ select distinct
     activity.day,
     cast({{ each_day('cast(activity.started_at as date)', 'cast(activity.ended_at as date)') }} as date) as utc_day
 from {{ as_it_stands('int_session_activity') }} as activity
-inner join new_sessions
-    on
-        activity.source = new_sessions.source
-        and activity.service = new_sessions.service
-        and activity.session_id = new_sessions.session_id
+inner join new_sessions on {{ session_key('activity') }} = {{ session_key('new_sessions') }}
 where
     {{ near_days(
         'activity.day', 'day', as_it_stands('int_touched_event_days') ~ " where event_table = 'rum_events'",
