@@ -311,6 +311,8 @@ UNLIMITED = {"incident_link_window_hours"}
 MINIMUM_GROUP_SIZE = 5
 # Slots of activity are as long as the pause that ends a session, and a day of 23 hours has whole ones.
 SESSION_TIMEOUT_MINUTES = range(1, 23 * 60 + 1)
+# What an update makes anew with a request are the days around its own.
+MAXIMUM_JOURNEY_CLOCK_TOLERANCE_SECONDS = 24 * 60 * 60
 # Variables that nobody sets by hand.
 COMPUTED = {"profile", "definition_version"}
 
@@ -338,6 +340,8 @@ def wrong_variable(name: str, given: Any) -> str | None:
         return f"ov_min_group_size: {given} is below {MINIMUM_GROUP_SIZE}; it may be raised, never lowered"
     if name == "session_timeout_minutes" and given not in SESSION_TIMEOUT_MINUTES:
         return f"session_timeout_minutes: {given} is not between 1 and {SESSION_TIMEOUT_MINUTES[-1]}"
+    if name == "journey_clock_tolerance_seconds" and given > MAXIMUM_JOURNEY_CLOCK_TOLERANCE_SECONDS:
+        return f"{name}: {given} is above {MAXIMUM_JOURNEY_CLOCK_TOLERANCE_SECONDS}, a day"
     if name == "as_of":
         try:
             datetime.fromisoformat(str(given))

@@ -33,7 +33,7 @@
 {%- endmacro %}
 
 
-{# Slots of a day of 23 hours, the shortest there is: who is active in so many of one day never paused for long. #}
+{# Slots of a day of 23 hours, the shortest there is: without so many in a day there was a pause in it. #}
 {% macro slots_of_a_day() -%}
     {{ 23 * 60 // var('session_timeout_minutes') }}
 {%- endmacro %}

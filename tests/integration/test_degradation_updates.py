@@ -57,18 +57,18 @@ def requests(random: np.random.Generator, days: range, failing: float, release: 
 
 
 def sessions(random: np.random.Generator, days: range, failing: float, release: str | None) -> list[dict]:
-    """A page view each, in some with an error."""
+    """A page view each, in some with an error; the ids come back every day, with other flags and components."""
     return [
         {
             "event_id": f"{day}-{number}-{event_type}",
             "service": "web",
-            "session_id": f"{day}-{number}",
+            "session_id": f"{number}",
             "occurred_at": START + timedelta(days=day, minutes=7 * number),
             "event_type": event_type,
             "route": "/",
-            "component": "gallery",
+            "component": ["gallery", "cart"][day % 2],
             "device_class": "mobile",
-            "feature_flags": ["new=on", "new=off"][number % 2],
+            "feature_flags": ["new=on", "new=off"][(number + day) % 2],
             "release": release,
         }
         for day in days

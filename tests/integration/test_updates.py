@@ -262,7 +262,7 @@ class Updates:
         installation = Installation(folder)
         installation.load({"deployments": [deployment(1, 0), deployment(2, 1)]})
         assert not installation.build()
-        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **self.variables)
+        results = dbt(installation.file, "build", "--exclude-resource-type", "unit_test", **installation.variables)
         assert installation.is_update()
         # In the order in which they ran, so that each reads what others left.
         results = sorted(results, key=lambda result: max((part.completed_at for part in result.timing), default=START))

@@ -102,6 +102,7 @@ def test_an_object_store_location_is_left_as_it_is(tmp_path):
             "session_timeout_minutes: 0 is not between 1 and 1380",
         ),
         (VALID + "vars: {session_timeout_minutes: 1381}\n", "vars", "1381 is not between 1 and 1380"),
+        (VALID + "vars: {journey_clock_tolerance_seconds: 86401}\n", "vars", "86401 is above 86400, a day"),
         (VALID + "config_file: x\n", "config_file", "unknown key"),
         (with_hotfix("{subject: '('}"), "sources[0].deployments[0].hotfix.subject", "is not a regular expression"),
         (with_hotfix("{branch: '(?P<name>x)'}"), "hotfix.branch", "group 'name' is not known; none is allowed"),

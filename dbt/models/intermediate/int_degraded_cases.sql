@@ -26,6 +26,7 @@ cases as (
         cases.source,
         cases.service,
         cases.session_id,
+        cases.day,
         cases.route,
         cases.component,
         cases.step,
@@ -41,7 +42,7 @@ cases as (
             and kept.from_hour <= {{ hour_number('cases.occurred_at') }}
             and kept.to_hour >= {{ hour_number('cases.occurred_at') }}
             and cases.cases > 0
-            -- Baselines are whole days of 24 hours before, which may be another day where clocks change.
+            -- From whole hours of UTC, 24 of them a day: another day where clocks change or have half an hour.
             and {{ near_restated_days('cases.day', before=1, after=1) }}
     left join {{ ref('int_release_matches') }} as matches
         on
@@ -60,22 +61,30 @@ cases as (
 traits as (
 
     select
-        events.source,
-        events.service,
-        events.session_id,
+        sessions.source,
+        sessions.service,
+        sessions.session_id,
+        sessions.day,
         min(events.feature_flags) as feature_flags,
         min_by(events.component, events.occurred_at) filter (where events.event_type = 'error') as component
-    from {{ ref('stg_rum_events') }} as events
-    where
-        {{ near_restated_days('events.occurred_at', before=1, after=2) }}
-        and exists (
-            select 1 from cases
-            where
-                cases.source = events.source
-                and cases.service = events.service
-                and cases.session_id = events.session_id
-        )
-    group by events.source, events.service, events.session_id
+    from (
+        select distinct
+            source,
+            service,
+            session_id,
+            day
+        from cases
+    ) as sessions
+    inner join {{ ref('stg_rum_events') }} as events
+        on
+            sessions.source = events.source
+            and sessions.service = events.service
+            and sessions.session_id = events.session_id
+            -- An id may come back on another day; a session ends on the day after its first at the latest.
+            and {{ day_of('events.occurred_at') }} >= sessions.day
+            and {{ day_of('events.occurred_at') }} <= sessions.day + interval 1 day
+    where {{ near_restated_days('events.occurred_at', before=1, after=2) }}
+    group by sessions.source, sessions.service, sessions.session_id, sessions.day
 
 )
 
@@ -97,4 +106,5 @@ left join traits
         cases.source = traits.source
         and cases.service = traits.service
         and cases.session_id = traits.session_id
+        and cases.day = traits.day
 group by all

@@ -1,5 +1,3 @@
-{%- do ref('int_restated_activity_days') -%}
-
 {%- set seen = 'meta.seen_interaction_starts' -%}
 {%- set restated -%} select service, day from {{ ref('int_restated_activity_days') }} {%- endset %}
 

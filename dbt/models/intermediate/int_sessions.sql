@@ -26,8 +26,8 @@ followed as (
 
 ),
 
--- Who is active all day, in each of its slots, begins anew at midnight, so that no session reaches farther than into
--- the next day.
+-- Who is active in as many slots as the shortest day has begins anew at midnight, so that no session reaches farther
+-- than into the next day.
 numbered as (
 
     select
