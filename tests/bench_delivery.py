@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import duckdb
 
@@ -18,6 +19,7 @@ from dagster_project.settings import DBT_DIR
 from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 from tests.delivery_volume import DAYS, PULL_REQUESTS, History
 
+TIMED_DBT = Path(__file__).with_name("timed_dbt.py")
 REPETITIONS = 6
 # What an update takes is less than what start-ups differ by.
 UPDATE_REPETITIONS = 12
@@ -34,6 +36,9 @@ DELIVERY_MARTS = [
     "+delivery_quarterly",
     "+team_delivery_monthly",
 ]
+
+
+Taken = TypeVar("Taken")
 
 
 class Measured(NamedTuple):
@@ -70,37 +75,19 @@ def copy_to_measure(build_file: Path) -> Path:
 def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int) -> float:
     """Seconds of `dbt run` that are the database's, beyond those on empty raw tables, one model after the other: the
     least of several runs of each, in turn. For figures below what start-ups differ by."""
-    volume, start_up = (
-        min(seconds)
-        for seconds in zip(
-            *((database_seconds(file, *arguments) for file in (build_file, empty)) for _ in range(repetitions)),
-            strict=True,
-        )
-    )
-    print(f"{what}, in the database: {volume - start_up:.3f} s beyond {start_up:.2f} s", flush=True)
-    return volume - start_up
+    measured, start_ups = in_turn(database_seconds, build_file, empty, *arguments, repetitions=repetitions)
+    start_up = min(start_ups)
+    beyond = min(measured) - start_up
+    print(f"{what}, in the database: {beyond:.3f} s beyond {start_up:.2f} s", flush=True)
+    return beyond
 
 
 def database_seconds(build_file: Path, *arguments: str) -> float:
     copy = copy_to_measure(build_file)
     report = copy.with_name("seconds.json")
-    command = dbt_command(copy.parent, "run", "--threads", "1", *arguments)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.timed_dbt",
-            report,
-            *command[1:],
-            "--project-dir",
-            DBT_DIR,
-            "--profiles-dir",
-            DBT_DIR,
-        ],
-        cwd=DBT_DIR.parent,
-        env=dbt_environment(copy),
-        check=True,
-    )
+    dbt_arguments = dbt_command(copy.parent, "run", "--threads", "1", *arguments)[1:]
+    command = [sys.executable, TIMED_DBT, report, *dbt_arguments]
+    subprocess.run(command, cwd=DBT_DIR, env=dbt_environment(copy), check=True)
     return json.loads(report.read_text())
 
 
@@ -119,15 +106,22 @@ def dbt_environment(build_file: Path) -> dict[str, str]:
     return {**os.environ, "PLUMBLINE_WAREHOUSE": str(build_file)}
 
 
+def in_turn(
+    run: Callable[..., Taken], build_file: Path, empty: Path, *arguments: str, repetitions: int
+) -> tuple[tuple[Taken, ...], tuple[Taken, ...]]:
+    """What several runs on a build file take, and what as many on empty raw tables do."""
+    pairs = ((run(build_file, *arguments), run(empty, *arguments)) for _ in range(repetitions))
+    measured, start_ups = zip(*pairs, strict=True)
+    return measured, start_ups
+
+
 def beyond_start_up(
     what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int = REPETITIONS
 ) -> Measured:
     """What a dbt command takes on a build file beyond the same one on empty raw tables: the least of several runs of
     each, in turn, since whatever else a machine does only adds to them (a start-up of 7 s is 10 s some minutes later),
     and the first run in a folder reads the project anew; the highest peak."""
-    measured, start_ups = zip(
-        *((dbt_run(build_file, *arguments), dbt_run(empty, *arguments)) for _ in range(repetitions)), strict=True
-    )
+    measured, start_ups = in_turn(dbt_run, build_file, empty, *arguments, repetitions=repetitions)
     start_up = min(run.wall for run in start_ups)
     beyond = Measured(
         min(run.wall for run in measured) - start_up,

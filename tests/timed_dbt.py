@@ -1,4 +1,4 @@
-"""`python -m tests.timed_dbt report.json run …`: dbt, and how many seconds of it were the database's.
+"""`python tests/timed_dbt.py report.json run …`: dbt, and how many seconds of it were the database's.
 
 Most of a small dbt run is start-up: Python that reads, compiles and logs, and takes up to a second more or less from
 one run to the next. What the database does differs by hundredths.

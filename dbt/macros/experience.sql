@@ -47,26 +47,30 @@
 {% macro provisional_days() %}{{ return(var('late_beacon_days') + 1) }}{% endmacro %}
 
 
-{# In an update, only rows of the days that are made anew and of so many days before and after them; see near_days. #}
+{# In an update, only rows of the days that are made anew and of so many days before and after them. The column is such a
+   day itself or, if its name ends in _at, a time in UTC: in a calendar of another time zone a day may begin 14 hours
+   before that of UTC and end 12 hours after it. #}
 {% macro near_restated_days(column, before=0, after=0, key='day') -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {{ near_days(column, key, as_it_stands(config.get('meta').touched), before, after) }}
+        {%- set is_shifted = column.endswith('_at') and var('calendar_time_zone') != 'UTC' -%}
+        {{ near_days(
+            column, key, as_it_stands(config.get('meta').touched), before, after,
+            14 if is_shifted else 0, 12 if is_shifted else 0
+        ) }}
     {%- endif -%}
 {%- endmacro %}
 
-{# Within the days of some rows and so many around them: as literals, by which an engine skips blocks of rows. The column
-   is such a day itself or, if its name ends in _at, a time in UTC: in a calendar of another time zone a day may begin 14
-   hours before that of UTC and end 12 hours after it. #}
-{% macro near_days(column, key, rows, before, after) -%}
+{# Within the days of some rows, and so many days and hours around them: as literals, by which an engine skips blocks of
+   rows. #}
+{% macro near_days(column, key, rows, before, after, hours_before=0, hours_after=0) -%}
     {%- set found = run_query('select min(' ~ key ~ '), max(' ~ key ~ ') from ' ~ rows).rows[0] -%}
-    {%- set is_shifted = column.endswith('_at') and var('calendar_time_zone') != 'UTC' -%}
     {%- if found[0] is none -%}
         false
     {%- else -%}
-        {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ 24 * before + (14 if is_shifted else 0) }} hour
-        and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ 24 * (after + 1) + (12 if is_shifted else 0) }} hour
+        {{ column }} >= cast('{{ found[0] }}' as date) - interval {{ 24 * before + hours_before }} hour
+        and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ 24 * (after + 1) + hours_after }} hour
     {%- endif -%}
 {%- endmacro %}
 

@@ -316,26 +316,18 @@
 {%- endmacro %}
 
 
-{# In an update, only times near the days that are counted anew: as literals, by which an engine skips blocks of rows.
-   Sessions reach into the next day. #}
+{# In an update, only times near the days of UTC that are counted anew. Sessions reach into the next day. #}
 {% macro slo_near_touched_days(column, event_source, after=0) -%}
     {%- if not is_incremental() -%}
         true
     {%- else -%}
-        {%- set query -%}
-            select min(touched.counted_on), max(touched.counted_on)
-            from {{ as_it_stands('int_slo_touched_days') }} as touched
+        {%- set rows -%}
+            {{ as_it_stands('int_slo_touched_days') }} as touched
             inner join {{ as_it_stands('stg_slos') }} as slos
                 on touched.definition_number = slos.definition_number
             where slos.total_source = '{{ event_source }}' or slos.numerator_source = '{{ event_source }}'
         {%- endset -%}
-        {%- set found = run_query(query).rows[0] -%}
-        {%- if found[0] is none -%}
-            false
-        {%- else -%}
-            {{ column }} >= cast('{{ found[0] }}' as date)
-            and {{ column }} < cast('{{ found[1] }}' as date) + interval {{ after + 1 }} day
-        {%- endif -%}
+        {{ near_days(column, 'touched.counted_on', rows, 0, after) }}
     {%- endif -%}
 {%- endmacro %}
 
