@@ -115,6 +115,13 @@ class Table:
         """Columns of the key that hash the event time: rows of different times never share their key."""
         return tuple(name for name in self.key if self.event_time and self.event_time in self.column(name).hash_of)
 
+    def stored_type(self, column: Column) -> str:
+        """DuckDB's type of a stored column. Of events, of which there are many, texts that are one of a few are an
+        ENUM: a third of the time that it takes to store them as VARCHAR."""
+        if self.is_event and column.allowed:
+            return f"ENUM({', '.join(repr(value) for value in column.allowed)})"
+        return column.duckdb_type
+
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 

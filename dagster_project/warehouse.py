@@ -101,25 +101,39 @@ SCHEMAS = ("raw", "reference", "restricted")
 
 def table_ddl(table: Table) -> str:
     """`create table if not exists` for one contract; loaded tables add when and by which batch a row was loaded."""
-    columns = [f"{column.name} {column.duckdb_type}" for column in table.columns]
+    columns = [f"{column.name} {table.stored_type(column)}" for column in table.columns]
     if table.schema != "reference" and table not in RELEASED_TABLES:
         columns += ["loaded_at TIMESTAMP", "batch_id VARCHAR"]
     return f"create table if not exists {table.qualified_name} ({', '.join(columns)})"
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping, functions."""
+    """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping, functions; and
+    give columns of events the allowed values of their contract."""
     for schema in SCHEMAS:
         connection.execute(f"create schema if not exists {schema}")
     for table in TABLES.values():
         connection.execute(table_ddl(table))
         for column in table.columns:
             connection.execute(
-                f"alter table {table.qualified_name} add column if not exists {column.name} {column.duckdb_type}"
+                f"alter table {table.qualified_name} add column if not exists "
+                f"{column.name} {table.stored_type(column)}"
             )
+        if table.is_event:
+            _bring_up_to_date(connection, table)
     connection.execute(BOOKKEEPING_DDL)
     routes.use_in(connection)
     user_agents.use_in(connection)
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Columns of texts become ENUMs, and ENUMs those of the contract, where a file is older than these."""
+    stored = {name: type_ for name, type_, *_ in connection.sql(f"describe {table.qualified_name}").fetchall()}
+    for column in table.columns:
+        if column.allowed and stored[column.name] != table.stored_type(column):
+            connection.execute(
+                f"alter table {table.qualified_name} alter {column.name} set data type {table.stored_type(column)}"
+            )
 
 
 def remove_open_batches(connection: duckdb.DuckDBPyConnection) -> None:

@@ -17,7 +17,7 @@ renamed as (
         queue,
         job_name,
         release,
-        status,
+        cast(status as {{ dbt.type_string() }}) as status,
         attempts,
 
         -- times

@@ -14,7 +14,7 @@ renamed as (
         process_id,
 
         -- what
-        sample_kind,
+        cast(sample_kind as {{ dbt.type_string() }}) as sample_kind,
         release,
         is_cold_start,
         startup_ms,

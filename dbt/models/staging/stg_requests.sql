@@ -16,7 +16,7 @@ renamed as (
 
         -- where
         coalesce(route, 'unknown') as route,
-        method,
+        cast(method as {{ dbt.type_string() }}) as method,
         release,
         coalesce(is_synthetic, false) as is_synthetic,
 

@@ -19,7 +19,7 @@ renamed as (
         coalesce(route, 'unknown') as route,
         release,
         component,
-        coalesce(device_class, 'unknown') as device_class,
+        coalesce(cast(device_class as {{ dbt.type_string() }}), 'unknown') as device_class,
         country,
         is_authenticated,
         coalesce(is_synthetic, false) as is_synthetic,
@@ -27,8 +27,8 @@ renamed as (
         navigation_type,
 
         -- what
-        event_type,
-        metric_name,
+        cast(event_type as {{ dbt.type_string() }}) as event_type,
+        cast(metric_name as {{ dbt.type_string() }}) as metric_name,
         metric_id,
         metric_value,
         is_success,
