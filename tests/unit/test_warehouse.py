@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import duckdb
 import pytest
 
-from dagster_project.contracts import DEPLOYMENTS
+from dagster_project.contracts import DEPLOYMENTS, RUM_EVENTS
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.warehouse import Warehouse, transaction
 
@@ -61,6 +62,20 @@ def test_a_column_added_to_a_contract_is_added_to_an_older_warehouse(settings):
         columns = [name for name, *_ in connection.sql("describe raw.deployments").fetchall()]
         assert {column.name for column in DEPLOYMENTS.columns} <= set(columns)
         assert connection.sql("select deployment_id, version from raw.deployments").fetchall() == [("1", None)]
+
+
+@pytest.mark.parametrize("older", ["varchar", "enum('page_view', 'vital')"])
+def test_allowed_values_of_events_are_those_of_the_contract_in_an_older_warehouse(settings, older):
+    warehouse = Warehouse(settings)
+    with warehouse.connect() as connection:
+        connection.execute(f"alter table raw.rum_events alter event_type set data type {older}")
+        connection.execute("insert into raw.rum_events (source, event_type) values ('s', 'vital'), ('s', null)")
+    with warehouse.connect() as connection:
+        assert connection.sql("select event_type::varchar from raw.rum_events").fetchall() == [("vital",), (None,)]
+        allowed = RUM_EVENTS.column("event_type").allowed
+        connection.executemany("insert into raw.rum_events (event_type) values (?)", [[value] for value in allowed])
+        with pytest.raises(duckdb.ConversionException):
+            connection.execute("insert into raw.rum_events (event_type) values ('pageview')")
 
 
 def test_another_people_key_than_the_warehouse_was_made_with_is_refused(settings, monkeypatch):
