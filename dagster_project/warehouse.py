@@ -116,8 +116,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(table_ddl(table))
         for column in table.columns:
             connection.execute(
-                f"alter table {table.qualified_name} add column if not exists "
-                f"{column.name} {table.stored_type(column)}"
+                f"alter table {table.qualified_name} add column if not exists {column.name} {table.stored_type(column)}"
             )
         if table.is_event:
             _bring_up_to_date(connection, table)
