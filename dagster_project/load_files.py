@@ -82,7 +82,7 @@ def insert(
             f"select {values}, timestamp '{at}', '{batch_id}' from ({query})"
         ).fetchone()
         connection.execute("insert into raw.open_batches values (?, ?)", [batch_id, table.name])
-        _find_contested(connection, table, condition)
+        _find_contested(connection, table, condition, read)
         # Rows stand in the order of the file; the commit moves them all together.
         connection.execute(f"""
             create or replace temp table unsettled as
@@ -128,23 +128,21 @@ def _first_look(connection: duckdb.DuckDBPyConnection, rows: str) -> Expected:
     )
 
 
-def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str) -> None:
+def _find_contested(connection: duckdb.DuckDBPyConnection, table: Table, condition: str, read: int) -> None:
     """Fill `contested` with hashes in the key that several of the new rows have, or a stored row: at least those of all
     contested keys."""
     key, time = table.timed_keys[0], table.event_time
     connection.execute(f"create or replace temp table contested ({key} ubigint)")
-    rows = [f"from {table.qualified_name} where {condition}"]
-    first, last = connection.sql(f"select min({time}), max({time}) {rows[0]} and source is not null").fetchone()
-    if first is not None:
-        # A query of its own: with an `or` DuckDB would not skip the rows of other times.
-        stored = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
-        rows.append(f"from {table.qualified_name} where {stored}")
-    number = sum(connection.sql(f"select count(*) {some}").fetchone()[0] for some in rows)
-    parts = number // SORTED_KEYS + 1
+    new = f"from {table.qualified_name} where {condition}"
+    first, last = connection.sql(f"select min({time}), max({time}) {new} and source is not null").fetchone()
+    # Apart from the new rows: with an `or` DuckDB would not skip the rows of other times.
+    of_its_time = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"
+    stored = f"from {table.qualified_name} where {'false' if first is None else of_its_time}"
+    parts = (read + connection.sql(f"select count(*) {stored}").fetchone()[0]) // SORTED_KEYS + 1
     for part in range(parts):
         # Sorted by numpy and neither grouped nor joined by DuckDB: a quarter of the time.
         of_part = f" and {key} % {parts} = {part}" if parts > 1 else ""
-        query = " union all ".join(f"select {key} {some}{of_part}" for some in rows)
+        query = f"select {key} {new}{of_part} union all select {key} {stored}{of_part}"
         keys = connection.sql(query).fetchnumpy()[key]
         keys.sort()
         connection.register("repeated", pa.table({key: keys[1:][keys[1:] == keys[:-1]]}))

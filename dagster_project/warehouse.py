@@ -109,30 +109,21 @@ def table_ddl(table: Table) -> str:
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create what is missing: schemas, contract tables, columns added to a contract since, bookkeeping, functions; and
-    give columns of events the allowed values of their contract."""
+    give columns the types that their contract has by now."""
     for schema in SCHEMAS:
         connection.execute(f"create schema if not exists {schema}")
     for table in TABLES.values():
         connection.execute(table_ddl(table))
+        stored = {name: type_ for name, type_, *_ in connection.sql(f"describe {table.qualified_name}").fetchall()}
         for column in table.columns:
-            connection.execute(
-                f"alter table {table.qualified_name} add column if not exists {column.name} {table.stored_type(column)}"
-            )
-        if table.is_event:
-            _bring_up_to_date(connection, table)
+            type_ = table.stored_type(column)
+            if column.name not in stored:
+                connection.execute(f"alter table {table.qualified_name} add column {column.name} {type_}")
+            elif stored[column.name] != type_:
+                connection.execute(f"alter table {table.qualified_name} alter {column.name} set data type {type_}")
     connection.execute(BOOKKEEPING_DDL)
     routes.use_in(connection)
     user_agents.use_in(connection)
-
-
-def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Columns of texts become ENUMs, and ENUMs those of the contract, where a file is older than these."""
-    stored = {name: type_ for name, type_, *_ in connection.sql(f"describe {table.qualified_name}").fetchall()}
-    for column in table.columns:
-        if column.allowed and stored[column.name] != table.stored_type(column):
-            connection.execute(
-                f"alter table {table.qualified_name} alter {column.name} set data type {table.stored_type(column)}"
-            )
 
 
 def remove_open_batches(connection: duckdb.DuckDBPyConnection) -> None:

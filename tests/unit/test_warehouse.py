@@ -72,6 +72,11 @@ def test_allowed_values_of_events_are_those_of_the_contract_in_an_older_warehous
         connection.execute("insert into raw.rum_events (source, event_type) values ('s', 'vital'), ('s', null)")
     with warehouse.connect() as connection:
         assert connection.sql("select event_type::varchar from raw.rum_events").fetchall() == [("vital",), (None,)]
+        # The next run has nothing to bring up to date.
+        stored = {name: type_ for name, type_, *_ in connection.sql("describe raw.rum_events").fetchall()}
+        assert {name: stored[name] for name in stored if stored[name].startswith("ENUM")} == {
+            column.name: RUM_EVENTS.stored_type(column) for column in RUM_EVENTS.columns if column.allowed
+        }
         allowed = RUM_EVENTS.column("event_type").allowed
         connection.executemany("insert into raw.rum_events (event_type) values (?)", [[value] for value in allowed])
         with pytest.raises(duckdb.ConversionException):
