@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -73,16 +73,23 @@ def copy_to_measure(build_file: Path) -> Path:
 
 
 def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int) -> float:
-    """Seconds of `dbt run` that are the database's, beyond those on empty raw tables, one model after the other: the
-    least of several runs of each, in turn. For figures below what start-ups differ by."""
-    measured, start_ups = in_turn(database_seconds, build_file, empty, *arguments, repetitions=repetitions)
-    start_up = min(start_ups)
-    beyond = min(measured) - start_up
+    """Seconds of `dbt run` that are the database's, beyond those on empty raw tables, one model after the other: of
+    each call the least of several runs, in turn. For figures below what start-ups differ by: of an hour's update the
+    whole takes 0.24 to 1.1 s more than its start-up, and the least of five such runs still 0.24 or 0.46 s."""
+    measured, start_ups = in_turn(calls_to_the_database, build_file, empty, *arguments, repetitions=repetitions)
+    start_up = least_of_each(start_ups)
+    beyond = least_of_each(measured) - start_up
     print(f"{what}, in the database: {beyond:.3f} s beyond {start_up:.2f} s", flush=True)
     return beyond
 
 
-def database_seconds(build_file: Path, *arguments: str) -> float:
+def least_of_each(runs: Sequence[list[float]]) -> float:
+    """The calls are the same in every run, in the same order."""
+    return sum(min(durations) for durations in zip(*runs, strict=True))
+
+
+def calls_to_the_database(build_file: Path, *arguments: str) -> list[float]:
+    """How many seconds each call took."""
     copy = copy_to_measure(build_file)
     report = copy.with_name("seconds.json")
     dbt_arguments = dbt_command(copy.parent, "run", "--threads", "1", *arguments)[1:]
