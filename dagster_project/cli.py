@@ -24,7 +24,7 @@ from dagster_project.warehouse import Warehouse
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="plumbline.yaml of the installation. Default: PLUMBLINE_CONFIG, else the one of this checkout.",
+    help="plumbline.yaml of the installation. Default: PLUMBLINE_CONFIG, else that of this folder or of the checkout.",
 )
 def cli(config: Path | None) -> None:
     """Plumbline, an engineering-metrics warehouse: sources → DuckDB → dbt → gate → published marts → report."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dagster_project.errors import ConfigurationError
-from dagster_project.settings import GitSource, LandingSource, load_settings
+from dagster_project.settings import DEFAULT_CONFIG, GitSource, LandingSource, config_file, load_settings
 
 VALID = r"""
 data_dir: data
@@ -40,6 +40,16 @@ def refusal(folder: Path, text: str) -> str:
         load_settings(write(folder, text))
     assert caught.value.exit_code == 2
     return str(caught.value)
+
+
+def test_the_file_is_the_named_one_else_that_of_the_current_folder_else_that_of_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PLUMBLINE_CONFIG", raising=False)
+    assert config_file() == DEFAULT_CONFIG
+    here = write(tmp_path, VALID)
+    assert config_file() == here
+    monkeypatch.setenv("PLUMBLINE_CONFIG", str(tmp_path / "other.yaml"))
+    assert config_file() == tmp_path / "other.yaml"
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
