@@ -76,10 +76,12 @@ class Expected:
     """What the rows of a query are expected to be like.
 
     absent: columns and fields that are NULL; a row that has one is a suspect, and the value is not read.
+    present: all other ones that the rows have.
     never_blank: columns that are never a text of no characters; one that is left there makes its row a suspect.
     """
 
     absent: Sequence[str] = ()
+    present: Sequence[str] = ()
     never_blank: Sequence[str] = ()
 
 

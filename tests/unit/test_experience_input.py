@@ -717,6 +717,26 @@ def test_a_run_that_is_killed_between_the_two_commits_leaves_nothing(settings, m
         assert landing.rows("select count(*) from raw.rum_events") == [(100,)]
 
 
+@pytest.mark.parametrize("brought", [{"source": "other"}, {}])
+def test_of_a_row_that_may_be_broken_no_free_text_is_stored_before_it_is_examined(landing, brought, monkeypatch):
+    texts = ("release", "component", "country", "feature_flags", "navigation_type", "step")
+    frequent = BEACON | {"url": "/cart"} | dict.fromkeys(texts, "usual") | brought
+    # A row whose number alone tells that it is none of these beacons, and one with an address.
+    shifted = frequent | {name: f"secret-{name}" for name in (*texts, *brought)} | {"url": "/secret", "value": -1}
+    addressed = frequent | {"service": "secret@shop.example"}
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    monkeypatch.setattr(load_files, "FIRST_ROWS", 50)
+    # As a killed process does: it cleans nothing up.
+    monkeypatch.setattr(landing_module, "remove_open_batches", lambda connection: None)
+    monkeypatch.setattr(landing_module, "settle", interrupted)
+    landing.put("rum_events/a.ndjson", *(frequent | {"id": str(n)} for n in range(100)), shifted, addressed)
+    with pytest.raises(KeyboardInterrupt):
+        landing.take()
+    free = [column.name for column in RUM_EVENTS.columns if column.type == "text" and not column.allowed]
+    looks = " or ".join(f"contains({name}, 'secret')" for name in free)
+    assert landing.rows(f"select count(*), count(step), count_if({looks}) from raw.rum_events") == [(102, 100, 0)]
+
+
 def test_what_is_interrupted_between_the_two_commits_is_undone_at_once(landing, monkeypatch):
     landing.put("rum_events/a.ndjson", *many(100))
     monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
