@@ -1,8 +1,13 @@
-"""`make bench`: beacons to sessions, web vitals and journeys, beside DuckDB's bare reading of the same beacons."""
+"""`make bench`: beacons to sessions, web vitals and journeys, beside DuckDB's bare reading of the same beacons.
+
+Alone, at another size: `python -m tests.bench_experience_models 2000000`.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -77,3 +82,9 @@ def one_more_day_of_beacons(
         build_file.unlink()
     short, long = (took[days] for days in histories)
     print(f"  {long.wall / short.wall:.2f} times as long ({long.cpu / short.cpu:.2f} times the CPU)")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        experience_models(Path(temporary), *map(int, sys.argv[1:]))
+        one_more_day_of_beacons(Path(temporary))
