@@ -133,12 +133,13 @@ def _refresh(settings: Settings) -> None:
 
     # Bound to today's standard output, which is redirected while Dagster runs.
     console = Console(file=sys.stdout)
+    console.print(f"installation: {settings.config_file}", soft_wrap=True, highlight=False)
     with shown(console):
         from dagster_project.orchestration import refresh
 
         refresh(settings)
-    console.print(f"published: {settings.published_file}", soft_wrap=True, highlight=False)
-    console.print(f"report:    {settings.report_dir / 'index.html'}", soft_wrap=True, highlight=False)
+    console.print(f"published:    {settings.published_file}", soft_wrap=True, highlight=False)
+    console.print(f"report:       {settings.report_dir / 'index.html'}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:

@@ -100,6 +100,8 @@ class Table:
             raise ValueError(f"contract {self.name}: {sorted(unknown) or 'a column twice'}")
         if taken := RESERVED_NAMES & set(names):
             raise ValueError(f"contract {self.name}: {sorted(taken)} are the loader's own columns")
+        if self.is_event and not any(column.name == "service" and column.required for column in self.columns):
+            raise ValueError(f"contract {self.name}: each event has a service")
 
     @property
     def qualified_name(self) -> str:

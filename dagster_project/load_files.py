@@ -1,8 +1,8 @@
 """A file of many events into its table in one pass, without a table between.
 
-All rows are inserted and committed at once, without any text of those that may break the contract. Then the few that
-need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the rows that
-share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction that
+All rows are inserted and committed at once, without any free text of those that may break the contract. Then the few
+that need a closer look go through `incoming` as any other rows do: the suspects, read again from the file, and the rows
+that share their key with another; those of them that must not stay are deleted. (Rows deleted by the transaction that
 inserted them would make DuckDB write all the others twice; hence two.) Until the second transaction the batch stands in
 raw.open_batches: warehouse.py removes what a killed run has left of it.
 """

@@ -352,8 +352,9 @@ def wrong_variable(name: str, given: Any) -> str | None:
 
 def config_file() -> Path:
     """The file that `PLUMBLINE_CONFIG` names, else plumbline.yaml of the current folder, else that of this checkout."""
-    here = Path(DEFAULT_CONFIG.name)
-    return Path(os.environ.get("PLUMBLINE_CONFIG") or (here if here.exists() else DEFAULT_CONFIG)).resolve()
+    here = DEFAULT_CONFIG.name
+    # Unlike Path.is_file, False where the folder may not be searched.
+    return Path(os.environ.get("PLUMBLINE_CONFIG") or (here if os.path.isfile(here) else DEFAULT_CONFIG)).resolve()
 
 
 def load_settings(path: Path | None = None) -> Settings:

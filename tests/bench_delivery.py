@@ -83,13 +83,16 @@ def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str, r
     return beyond
 
 
-def least_of_each(runs: Sequence[list[float]]) -> float:
-    """The calls are the same in every run, in the same order."""
-    return sum(min(durations) for durations in zip(*runs, strict=True))
+def least_of_each(runs: Sequence[list[tuple[str, float]]]) -> float:
+    total = 0.0
+    for calls in zip(*runs, strict=True):
+        assert len({node for node, _ in calls}) == 1, "the runs differ in the order of their calls"
+        total += min(seconds for _, seconds in calls)
+    return total
 
 
-def calls_to_the_database(build_file: Path, *arguments: str) -> list[float]:
-    """How many seconds each call took."""
+def calls_to_the_database(build_file: Path, *arguments: str) -> list[tuple[str, float]]:
+    """The node and the seconds of each call."""
     copy = copy_to_measure(build_file)
     report = copy.with_name("seconds.json")
     dbt_arguments = dbt_command(copy.parent, "run", "--threads", "1", *arguments)[1:]

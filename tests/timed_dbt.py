@@ -1,4 +1,4 @@
-"""`python tests/timed_dbt.py report.json run …`: dbt, and how many seconds each of its calls to the database took.
+"""`python tests/timed_dbt.py report.json run …`: dbt, and node and seconds of each of its calls to the database.
 
 Most of a small dbt run is start-up: Python that reads, compiles and logs, and takes up to a second more or less from
 one run to the next. What the database does differs by hundredths.
@@ -7,6 +7,7 @@ one run to the next. What the database does differs by hundredths.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -20,23 +21,28 @@ from dbt.cli.main import dbtRunner
 DATABASE_CALLS = ((duckdb, "connect"), (DuckDBCursorWrapper, "execute"), (LocalEnvironment, "close"))
 
 
-def timed(call: Callable[..., Any], durations: list[float]) -> Callable[..., Any]:
+# dbt names the node in a comment of each statement.
+NODE = re.compile(r'"node_id": "([^"]+)"')
+
+
+def timed(call: Callable[..., Any], taken: list[tuple[str, float]]) -> Callable[..., Any]:
     def timed_call(*arguments: Any, **named: Any) -> Any:
+        node = NODE.search(str(arguments[1:]))
         started = time.perf_counter()
         try:
             return call(*arguments, **named)
         finally:
-            durations.append(time.perf_counter() - started)
+            taken.append((node.group(1) if node else call.__name__, time.perf_counter() - started))
 
     return timed_call
 
 
 def main(report: Path, arguments: list[str]) -> int:
-    durations: list[float] = []
+    taken: list[tuple[str, float]] = []
     for owner, name in DATABASE_CALLS:
-        setattr(owner, name, timed(getattr(owner, name), durations))
+        setattr(owner, name, timed(getattr(owner, name), taken))
     is_success = dbtRunner().invoke(arguments).success
-    report.write_text(json.dumps(durations))
+    report.write_text(json.dumps(taken))
     return 0 if is_success else 1
 
 

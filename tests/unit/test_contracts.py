@@ -36,6 +36,11 @@ def test_a_key_that_is_no_column_is_refused():
         Table("t", "One t.", key=("nonsense",), columns=(Column("a", "text", "A."),))
 
 
+def test_an_event_without_a_service_is_refused():
+    with pytest.raises(ValueError, match="contract t: each event has a service"):
+        Table("t", "One t.", key=("a",), columns=(Column("a", "text", "A."),), is_event=True)
+
+
 def test_the_json_schema_accepts_a_valid_line_and_refuses_a_wrong_one():
     valid = {"deployment_id": "1", "service": "web", "environment": "production", "status": "in_progress"}
     schema = json.loads(json.dumps(json_schema(DEPLOYMENTS)))

@@ -46,6 +46,9 @@ def test_the_file_is_the_named_one_else_that_of_the_current_folder_else_that_of_
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PLUMBLINE_CONFIG", raising=False)
     assert config_file() == DEFAULT_CONFIG
+    (tmp_path / "plumbline.yaml").mkdir()
+    assert config_file() == DEFAULT_CONFIG
+    (tmp_path / "plumbline.yaml").rmdir()
     here = write(tmp_path, VALID)
     assert config_file() == here
     monkeypatch.setenv("PLUMBLINE_CONFIG", str(tmp_path / "other.yaml"))
