@@ -173,8 +173,10 @@ def landing_beacons(folder: Path, total: int = BEACONS) -> None:
             installation(place).warehouse_file.unlink()
     baseline = least(runs["bare"])
     show("create table as select … from read_json", baseline)
-    show("landing, NDJSON", least(runs["ndjson"]), baseline, 1.5)
-    show("landing, Parquet", least(runs["parquet"]), baseline, 0.6)
+    for name, what, limit in (("ndjson", "landing, NDJSON", 1.5), ("parquet", "landing, Parquet", 0.6)):
+        show(what, least(runs[name]), baseline, limit)
+        for number, (took, beside) in enumerate(zip(runs[name], runs["bare"], strict=True), start=1):
+            show(f"  round {number}", took, beside)
 
 
 def one_more_day(folder: Path, beacons_a_day: int = BEACONS_A_DAY) -> None:
