@@ -63,7 +63,7 @@ class Field:
 
     name: str
     description: str
-    becomes: dict[str, str]
+    becomes: dict[str, str] = field(hash=False)
 
 
 @dataclass(frozen=True)

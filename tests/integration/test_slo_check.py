@@ -11,7 +11,10 @@ from dbt_models import load_rows
 from reference_slo import Reference, counts
 from slo_documents import condition, document, ratio
 
+from dagster_project.extract.demo import extract, write_installation
+from dagster_project.settings import DemoSource, load_settings
 from dagster_project.slo.check import check
+from dagster_project.slo.indicators import SOURCES
 from dagster_project.warehouse import Warehouse
 from tests.unit.test_slo_definitions import EXAMPLES, completed, needs_examples
 
@@ -85,6 +88,16 @@ def test_slices_shorter_than_the_time_between_two_events_are_found(history, tmp_
         "spec.objectives[0].timeSliceWindow: 5m is shorter than the 10 minutes between its events, so that most slices "
         "are empty; make it longer"
     )
+
+
+def test_the_definitions_of_the_demo_are_right_and_evaluate_on_every_source(tmp_path):
+    settings = load_settings(write_installation(tmp_path, DemoSource(kind="demo", days=120)))
+    with Warehouse(settings).connect() as connection:
+        extract(settings.sources[0], settings, connection)
+    problems, histories = check(settings, [])
+    assert problems == []
+    assert {history.definition.total.source for history in histories} == set(SOURCES)
+    assert all(objective.events for history in histories for objective in history.objectives)
 
 
 @needs_examples
