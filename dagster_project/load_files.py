@@ -132,7 +132,7 @@ def _stored(table: Table, column: Column, expected: Expected) -> str:
         return column.name
     if column.allowed:
         return f"try_cast({column.name} as {table.stored_type(column)})"
-    # What no row brings is empty or the name of the source; each condition takes a tenth of what storing a text does.
+    # What no row brings is empty or the name of the source. Conditions on all texts took an eighth of the insert.
     is_brought = column.name in expected.present or any(
         column.name in field.becomes for field in table.fields if field.name in expected.present
     )

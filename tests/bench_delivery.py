@@ -72,11 +72,11 @@ def copy_to_measure(build_file: Path) -> Path:
     return copy
 
 
-def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str, repetitions: int) -> float:
+def in_the_database(what: str, build_file: Path, empty: Path, *arguments: str) -> float:
     """Seconds of `dbt run` that are the database's, beyond those on empty raw tables, one model after the other: of
     each call the least of several runs, in turn. For figures below what start-ups differ by: of an hour's update the
     whole takes 0.24 to 1.1 s more than its start-up, and the least of five such runs still 0.24 or 0.46 s."""
-    measured, start_ups = in_turn(calls_to_the_database, build_file, empty, *arguments, repetitions=repetitions)
+    measured, start_ups = in_turn(calls_to_the_database, build_file, empty, *arguments, repetitions=REPETITIONS)
     start_up = least_of_each(start_ups)
     beyond = least_of_each(measured) - start_up
     print(f"{what}, in the database: {beyond:.3f} s beyond {start_up:.2f} s", flush=True)

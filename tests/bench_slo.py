@@ -21,7 +21,6 @@ from dagster_project.load import Batch
 from dagster_project.settings import DBT_DIR
 from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 from tests.bench_delivery import (
-    REPETITIONS,
     UPDATE_REPETITIONS,
     beyond_start_up,
     dbt_build,
@@ -74,14 +73,14 @@ def slo_models(folder: Path, events: int = EVENTS) -> None:
     for what, models in (("counts", counted), ("counts and judgements", judged)):
         print(f"  {what}: {models.wall / wall:.3f} of it ({models.cpu / cpu:.3f} of its CPU)", flush=True)
     full = beyond_start_up("200 SLOs and all they need", volume, empty, *ALL)
-    full_database = in_the_database("200 SLOs and all they need", volume, empty, *ALL, repetitions=REPETITIONS)
+    full_database = in_the_database("200 SLOs and all they need", volume, empty, *ALL)
     for file in (empty, volume):
         dbt_build(file, *version)
         with duckdb.connect(file, config=BUILD_FILE_OPTIONS) as connection:
             load(connection, DAYS * 24, DAYS * 24 + 1, events // (DAYS * 24) if file == volume else 0)
     update = beyond_start_up("one more hour", volume, empty, *ALL, *version, repetitions=UPDATE_REPETITIONS)
     print(f"  {update.wall / full.wall:.3f} of the full build ({update.cpu / full.cpu:.3f} of its CPU)", flush=True)
-    update_database = in_the_database("one more hour", volume, empty, *ALL, *version, repetitions=REPETITIONS)
+    update_database = in_the_database("one more hour", volume, empty, *ALL, *version)
     print(f"  {update_database / full_database:.3f} of the full build", flush=True)
 
 
