@@ -148,7 +148,7 @@ def take(settings: Settings, rows: int | None = None) -> None:
 
 def landing_beacons(folder: Path, total: int = BEACONS) -> None:
     """NDJSON and Parquet files of beacons, each into an empty warehouse, beside the bare statement over the NDJSON: the
-    least of three of each, in turn, since within minutes the same statement took 39 s and 48 s, landing 63 s and 85 s."""
+    least of three, in turn, since within minutes the same statement took 39 s and 48 s, NDJSON 63 s and 85 s."""
     ndjson, parquet = folder / "ndjson", folder / "parquet"
     for place in (ndjson, parquet):
         measured(lambda place=place: write(place / "landing/rum_events", place.name, total))
