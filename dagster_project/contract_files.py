@@ -107,7 +107,7 @@ def dbt_sources() -> str:
 def dbt_create_tables() -> str:
     """The macro that lets `dbt build` run before any extraction, on empty tables."""
     statements = [f"create schema if not exists {schema}" for schema in SCHEMAS]
-    statements += [table_ddl(table) for table in TABLES.values()]
+    statements += [statement for table in TABLES.values() for statement in table_ddl(table)]
     body = "\n".join(f"    {statement};" for statement in statements)
     return f"{{# {GENERATED} #}}\n{{% macro create_source_tables() %}}\n{body}\n{{% endmacro %}}\n"
 

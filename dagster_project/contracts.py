@@ -75,12 +75,23 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Context:
+    """Texts of events that come together again and again. Each combination is stored once, under a number, in a table
+    of its own (a junk dimension), and the events hold the number: with its texts in each event half of the time that a
+    large file takes would go into them. `name` is that of the number; the columns are texts without allowed values."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """One canonical table.
 
     `key` is the natural key: a later row with the same key replaces the earlier one; a reference file has none twice,
     or, of dated rows, not on one day. `is_event` marks append-only telemetry, to which the retention horizon applies.
-    Each row of schema `restricted` is about one person. `fields` may come in a landing row beside the columns.
+    Each row of schema `restricted` is about one person. `fields` may come in a landing row beside the columns. A table
+    with `contexts` is a view of its stored rows and their contexts.
     """
 
     name: str
@@ -91,6 +102,7 @@ class Table:
     rules: tuple[Rule, ...] = ()
     is_event: bool = False
     fields: tuple[Field, ...] = ()
+    contexts: tuple[Context, ...] = ()
     schema: str = field(default="raw", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -100,12 +112,37 @@ class Table:
             raise ValueError(f"contract {self.name}: {sorted(unknown) or 'a column twice'}")
         if taken := RESERVED_NAMES & set(names):
             raise ValueError(f"contract {self.name}: {sorted(taken)} are the loader's own columns")
+        texts = {column.name for column in self.columns if column.type == "text" and not column.allowed}
+        texts -= {column.name for column in self.columns if column.person}
+        stored_once = [name for context in self.contexts for name in context.columns]
+        if len(stored_once) != len(set(stored_once)) or not set(stored_once) <= texts:
+            raise ValueError(f"contract {self.name}: contexts hold free texts, and each of them once")
+        if self.contexts and ("service" not in stored_once or {context.name for context in self.contexts} & set(names)):
+            raise ValueError(f"contract {self.name}: contexts hold the service, and are named like no column")
         if self.is_event and not any(column.name == "service" and column.required for column in self.columns):
             raise ValueError(f"contract {self.name}: each event has a service")
 
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def stored_name(self) -> str:
+        """The table that holds the rows, without the texts of their contexts."""
+        return f"{self.qualified_name}_stored" if self.contexts else self.qualified_name
+
+    def context_table(self, context: Context) -> str:
+        return f"{self.qualified_name}_{context.name}s"
+
+    @property
+    def context_columns(self) -> tuple[Column, ...]:
+        """The columns that are stored in contexts."""
+        return tuple(self.column(name) for context in self.contexts for name in context.columns)
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """The columns that are stored with each row."""
+        return tuple(column for column in self.columns if column not in self.context_columns)
 
     @property
     def given_names(self) -> list[str]:
@@ -459,6 +496,11 @@ RUM_EVENTS = Table(
     key=("source", "event_id"),
     event_time="occurred_at",
     is_event=True,
+    # In two: what a visit has changes with each release, and the product of both were too many.
+    contexts=(
+        Context("visit", ("source", "service", "release", "country", "feature_flags")),
+        Context("place", ("route", "navigation_type", "component", "step")),
+    ),
     columns=(
         SOURCE,
         Column(
@@ -538,7 +580,7 @@ RUM_EVENTS = Table(
         Field(
             "user_agent",
             "User agent of the browser; only the device class is kept.",
-            {"device_class": "device_class(user_agent)"},
+            {"device_class": "device_class(cast(user_agent as varchar))"},
         ),
     ),
 )

@@ -18,6 +18,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from dagster_project import contexts
 from dagster_project.contracts import MAXIMUM_TEXT_LENGTH, Column, Rule, Table
 
 # A clock may be ahead by this much before a time counts as in the future.
@@ -78,15 +79,17 @@ class Expected:
     absent: columns and fields that are NULL; a row that has one is a suspect, and the value is not read.
     present: all other ones that the rows have.
     never_blank: columns that are never a text of no characters; one that is left there makes its row a suspect.
+    judged: columns whose values the caller looks at: no row is a suspect for what it has there.
     """
 
     absent: Sequence[str] = ()
     present: Sequence[str] = ()
     never_blank: Sequence[str] = ()
+    judged: Sequence[str] = ()
 
 
 def new_batch_id() -> str:
-    return uuid.uuid4().hex
+    return str(uuid.uuid4())
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def forget_sources(
     for source in gone:
         for table in tables:
             (removed,) = connection.execute(
-                f"delete from {table.qualified_name} "
+                f"delete from {table.stored_name} "
                 "where batch_id in (select batch_id from raw.batches where source = ?)",
                 [source],
             ).fetchone()
@@ -303,7 +306,8 @@ def suspected_rows(
     )
     keyed = {column.name: _key(table, column) for column in table.columns if column.hash_of}
     keyed |= {column.name: f"route_template(service, {column.name})" for column in table.columns if column.is_route}
-    signs = ["has_more", *(sign for column in table.columns for sign in _signs_of_a_fault(column))]
+    unjudged = [column for column in table.columns if column.name not in expected.judged]
+    signs = ["has_more", *(sign for column in unjudged for sign in signs_of_a_fault(column))]
     signs += [condition for condition, *_ in _breaches(table, retention_days)]
     return f"""
         with typed_rows as (
@@ -468,7 +472,7 @@ def _is_no_value(column: Column) -> str:
     return f"{column.name} is null and given_{column.name}"
 
 
-def _signs_of_a_fault(column: Column) -> list[str]:
+def signs_of_a_fault(column: Column) -> list[str]:
     """Conditions of which one holds for every value that _fault() finds fault with, for every text of no characters
     that has not become NULL, and for few others."""
     name = column.name
@@ -557,12 +561,12 @@ def _judge(connection, table: Table, is_begun: bool) -> None:
         unversioned = older = "false"
     connection.execute(f"""
         create temp table contested as
-        select incoming.*, stored.rowid as stored_row
+        select incoming.*, stored.stored_row
         from (
             select {key}, {winner} as winner, count(*) as occurrences from incoming where reason is null group by {key}
         ) as incoming
-        left join (select {key}, rowid from {_comparable(connection, table, is_begun)}) as stored using ({key})
-        where occurrences > 1 or stored.rowid is not null
+        left join (select {key}, stored_row from {_comparable(connection, table, is_begun)}) as stored using ({key})
+        where occurrences > 1 or stored.stored_row is not null
     """)
     connection.execute("create temp table verdicts (row bigint, stored_row bigint, verdict varchar)")
     # Mostly no key is contested, and then the wide joins would cost a tenth of the whole load.
@@ -588,10 +592,8 @@ def _judge(connection, table: Table, is_begun: bool) -> None:
             join incoming using ({key})
             join incoming as winning on winning.rowid = winner
             -- Without the filter DuckDB would read every column of every stored row.
-            left join (
-                select *, rowid as number from {table.qualified_name}
-                where rowid in (select stored_row from contested)
-            ) as stored on stored.number = stored_row
+            left join {contexts.stored_rows(table, "rowid in (select stored_row from contested)")} as stored
+                using (stored_row)
             where incoming.reason is null
         """)
     connection.execute("drop table contested")
@@ -601,18 +603,18 @@ def _comparable(connection, table: Table, is_begun: bool) -> str:
     """The stored rows with which `incoming` can share a key: of events only those of its times, so that one more day
     costs the same however many there are."""
     if not table.timed_keys:
-        return table.qualified_name
+        return contexts.stored_rows(table)
     first, last = connection.sql(
         f"select min({table.event_time}), max({table.event_time}) from incoming where reason is null"
     ).fetchone()
     if first is None:
-        return f"{table.qualified_name} where false"
-    query = f"{table.qualified_name} where {table.event_time} between timestamp '{first}' and timestamp '{last}'"
-    if not is_begun:
-        return query
-    # Beside few rows the stored ones are better sought than joined.
-    key = table.timed_keys[0]
-    return f"{query} and {key} in (select {key} from incoming) and rowid not in (select stored_row from standing)"
+        return contexts.stored_rows(table, "false")
+    condition = f"{table.event_time} between timestamp '{first}' and timestamp '{last}'"
+    if is_begun:
+        # Beside few rows the stored ones are better sought than joined.
+        key = table.timed_keys[0]
+        condition += f" and {key} in (select {key} from incoming) and rowid not in (select stored_row from standing)"
+    return contexts.stored_rows(table, condition)
 
 
 def _remove_gone(connection, table: Table, source: str) -> int:
@@ -621,40 +623,39 @@ def _remove_gone(connection, table: Table, source: str) -> int:
     same_row = " and ".join(f"incoming.{name} = stored.{name}" for name in table.key)
     if any(column.name == "updated_at" for column in table.columns):
         same_row += " and not coalesce(incoming.updated_at < stored.updated_at, false)"
+    of_source = "batch_id in (select batch_id from raw.batches where source = $1)"
     return connection.execute(
-        f"delete from {table.qualified_name} as stored "
-        "where source = $1 and batch_id in (select batch_id from raw.batches where source = $1) "
-        f"and not exists (select 1 from incoming where {same_row})",
+        f"delete from {table.stored_name} where rowid in ("
+        f"select stored_row from {contexts.stored_rows(table, of_source)} as stored "
+        f"where source = $1 and not exists (select 1 from incoming where {same_row}))",
         [source],
     ).fetchone()[0]
 
 
 def _upsert(connection, table: Table, batch: Batch, contested: bool, is_begun: bool) -> None:
+    replaced = "rowid in (select stored_row from verdicts where verdict = 'load' and stored_row is not null)"
     if table.is_event and contested:
         connection.execute(
             f"insert into raw.replaced_events "
             f"select distinct $1, $2, service, time_bucket(interval 15 minute, {table.event_time}) "
-            f"from {table.qualified_name} where rowid in "
-            "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)",
+            f"from {contexts.stored_rows(table, replaced)}",
             [batch.batch_id, table.name],
         )
-    connection.execute(
-        f"delete from {table.qualified_name} where rowid in "
-        "(select stored_row from verdicts where verdict = 'load' and stored_row is not null)"
-    )
+    connection.execute(f"delete from {table.stored_name} where {replaced}")
     if is_begun:
         connection.execute(
-            f"delete from {table.qualified_name} where rowid in "
+            f"delete from {table.stored_name} where rowid in "
             "(select stored_row from standing where row in (select row from verdicts where verdict <> 'load'))"
         )
     names = ", ".join(column.name for column in table.columns)
-    connection.execute(
-        f"insert into {table.qualified_name} ({names}, loaded_at, batch_id) "
-        f"select {names}, now()::timestamp, ? from incoming where reason is null "
+    contexts.insert_rows(
+        connection,
+        table,
+        f"select {names}, now()::timestamp as loaded_at, '{batch.batch_id}' as batch_id "
+        "from incoming where reason is null "
         # Where they do nothing they would cost: without a join DuckDB inserts on all cores.
         + ("and rowid not in (select row from verdicts where verdict <> 'load') " if contested else "")
         + ("and rowid not in (select row from standing)" if is_begun else ""),
-        [batch.batch_id],
     )
 
 

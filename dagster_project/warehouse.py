@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from dagster_project import routes, user_agents
+from dagster_project import contexts, routes, user_agents
 from dagster_project.contracts import RELEASED_TABLES, TABLES, Table
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.people import SALT_VARIABLE, people_of
@@ -28,7 +28,7 @@ BUILD_FILE_OPTIONS = {
 
 BOOKKEEPING_DDL = """
 create table if not exists raw.batches (
-    batch_id varchar not null,
+    batch_id uuid not null,
     source varchar not null,
     origin varchar not null,
     table_name varchar not null,
@@ -42,13 +42,13 @@ create table if not exists raw.batches (
 );
 -- Where events were before a batch replaced them: an update makes these days anew, too.
 create table if not exists raw.replaced_events (
-    batch_id varchar not null,
+    batch_id uuid not null,
     table_name varchar not null,
     service varchar not null,
     from_time timestamp not null
 );
 create table if not exists raw.quarantine (
-    batch_id varchar not null,
+    batch_id uuid not null,
     source varchar not null,
     origin varchar not null,
     table_name varchar not null,
@@ -74,12 +74,12 @@ create table if not exists raw.landing_files (
     version varchar not null,
     checksum varchar not null,
     status varchar not null,
-    batch_id varchar not null,
+    batch_id uuid not null,
     taken_at timestamp not null
 );
 -- Batches of which all rows are committed, and not yet judged; see load_files.py.
 create table if not exists raw.open_batches (
-    batch_id varchar not null,
+    batch_id uuid not null,
     table_name varchar not null
 );
 create table if not exists raw.routes (
@@ -99,12 +99,27 @@ create table if not exists raw.source_state (
 SCHEMAS = ("raw", "reference", "restricted")
 
 
-def table_ddl(table: Table) -> str:
-    """`create table if not exists` for one contract; loaded tables add when and by which batch a row was loaded."""
-    columns = [f"{column.name} {table.stored_type(column)}" for column in table.columns]
+def table_ddl(table: Table) -> list[str]:
+    """`create … if not exists` for one contract: its tables, and of one with contexts the view that it is; loaded
+    tables add when and by which batch a row was loaded."""
+    statements = [
+        f"create table if not exists {name} ({', '.join(f'{column} {type_}' for column, type_ in columns.items())})"
+        for name, columns in _stored_columns(table).items()
+    ]
+    return [*statements, f"create view if not exists {contexts.view(table)}"] if table.contexts else statements
+
+
+def _stored_columns(table: Table) -> dict[str, dict[str, str]]:
+    """Of each table that holds a contract's rows the columns and their types."""
+    columns = {column.name: table.stored_type(column) for column in table.own_columns}
     if table.schema != "reference" and table not in RELEASED_TABLES:
-        columns += ["loaded_at TIMESTAMP", "batch_id VARCHAR"]
-    return f"create table if not exists {table.qualified_name} ({', '.join(columns)})"
+        columns |= {"loaded_at": "TIMESTAMP", "batch_id": "UUID"}
+    numbers = {context.name: "INTEGER" for context in table.contexts}
+    texts = {
+        table.context_table(context): {context.name: "INTEGER", **dict.fromkeys(context.columns, "VARCHAR")}
+        for context in table.contexts
+    }
+    return {table.stored_name: columns | numbers, **texts}
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -113,24 +128,64 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     for schema in SCHEMAS:
         connection.execute(f"create schema if not exists {schema}")
     for table in TABLES.values():
-        connection.execute(table_ddl(table))
-        stored = {name: type_ for name, type_, *_ in connection.sql(f"describe {table.qualified_name}").fetchall()}
-        for column in table.columns:
-            type_ = table.stored_type(column)
-            if column.name not in stored:
-                connection.execute(f"alter table {table.qualified_name} add column {column.name} {type_}")
-            elif stored[column.name] != type_:
-                connection.execute(f"alter table {table.qualified_name} alter {column.name} set data type {type_}")
+        if table.contexts and _is_table(connection, table):
+            _move_into_contexts(connection, table)
+        for statement in table_ddl(table):
+            connection.execute(statement)
+        is_changed = False
+        for name, columns in _stored_columns(table).items():
+            stored = _columns(connection, name)
+            for column, type_ in columns.items():
+                if column not in stored:
+                    connection.execute(f"alter table {name} add column {column} {type_}")
+                elif stored[column] != type_:
+                    connection.execute(f"alter table {name} alter {column} set data type {type_}")
+                is_changed |= stored.get(column) != type_
+        if table.contexts and (
+            is_changed or [*_columns(connection, table.qualified_name)] != contexts.view_columns(table)
+        ):
+            connection.execute(f"create or replace view {contexts.view(table)}")
     connection.execute(BOOKKEEPING_DDL)
+    # Texts in a warehouse of an earlier version.
+    for schema, name in connection.sql(
+        "select schema_name, table_name from duckdb_columns() where database_name = current_database() "
+        f"and schema_name in {(*SCHEMAS, 'meta')} and column_name = 'batch_id' and data_type = 'VARCHAR'"
+    ).fetchall():
+        connection.execute(f"alter table {schema}.{name} alter batch_id set data type uuid")
     routes.use_in(connection)
     user_agents.use_in(connection)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    return {column: type_ for column, type_, *_ in connection.sql(f"describe {name}").fetchall()}
+
+
+def _is_table(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Whether a contract whose rows have contexts is a table still, as in a warehouse of an earlier version."""
+    found = connection.execute(
+        "select count(*) from duckdb_tables() "
+        "where database_name = current_database() and schema_name = ? and table_name = ?",
+        [table.schema, table.name],
+    )
+    return found.fetchone()[0] > 0
+
+
+def _move_into_contexts(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    with transaction(connection):
+        connection.execute(f"alter table {table.qualified_name} rename to {table.name}_moving")
+        for statement in table_ddl(table):
+            connection.execute(statement)
+        moving = f"{table.qualified_name}_moving"
+        # One that a killed run has left unjudged has none.
+        contexts.insert_rows(connection, table, f"from {moving} where service is not null")
+        connection.execute(f"drop table {moving}")
 
 
 def remove_open_batches(connection: duckdb.DuckDBPyConnection) -> None:
     """Remove the rows of batches that a run has inserted and could not finish."""
     for batch_id, name in connection.sql("from raw.open_batches").fetchall():
         with transaction(connection):
-            connection.execute(f"delete from {TABLES[name].qualified_name} where batch_id = ?", [batch_id])
+            connection.execute(f"delete from {TABLES[name].stored_name} where batch_id = ?", [batch_id])
             connection.execute("delete from raw.open_batches where batch_id = ?", [batch_id])
 
 

@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import duckdb
 
+from dagster_project.contexts import insert_rows
 from dagster_project.contracts import RUM_EVENTS
 from dagster_project.extract.landing import extract
+from dagster_project.load import new_batch_id
 from dagster_project.settings import Settings, load_settings
 from dagster_project.warehouse import Warehouse
 
@@ -179,7 +181,7 @@ def landing_beacons(folder: Path, total: int = BEACONS) -> None:
 
 def one_more_day(folder: Path, beacons_a_day: int = BEACONS_A_DAY) -> None:
     """One more day of NDJSON on top of 365 days of stored beacons, beside one more on top of 30; the least of three."""
-    took = {}
+    took, filled = {}, new_batch_id()
     for days in (30, 365):
         settings = installation(folder / f"days-{days}")
 
@@ -188,9 +190,10 @@ def one_more_day(folder: Path, beacons_a_day: int = BEACONS_A_DAY) -> None:
             day = beacons(0, beacons_a_day, beacons_a_day)
             hashed = ", ".join(f"hash({name}, day) as {name}" for name in ("session_id", "page_view_id", "metric_id"))
             with Warehouse(settings).connect() as connection:
-                connection.execute(f"""
-                    insert into raw.rum_events (source, event_id, batch_id, {names})
-                    select 'landing', hash(occurred_at, session_id, metric_id, day), 'b', {names}
+                query = f"""
+                    select
+                        'landing' as source, hash(occurred_at, session_id, metric_id, day) as event_id,
+                        '{filled}' as batch_id, {names}
                     from (
                         select * replace (
                             {hashed}, cast(occurred_at as timestamp) - to_days(day::int) as occurred_at
@@ -198,7 +201,8 @@ def one_more_day(folder: Path, beacons_a_day: int = BEACONS_A_DAY) -> None:
                         from ({day}), range({days}, 0, -1) as days(day)
                         order by day desc
                     )
-                """)
+                """
+                insert_rows(connection, RUM_EVENTS, query)
 
         measured(fill)
         file = folder / f"days-{days}/landing/rum_events/0.ndjson"
@@ -210,7 +214,7 @@ def one_more_day(folder: Path, beacons_a_day: int = BEACONS_A_DAY) -> None:
             runs.append(measured(lambda settings=settings: take(settings)))
             with Warehouse(settings).connect() as connection:
                 connection.execute("delete from raw.landing_files")
-                connection.execute("delete from raw.rum_events where batch_id <> 'b'")
+                connection.execute(f"delete from {RUM_EVENTS.stored_name} where batch_id <> '{filled}'")
         took[days] = least(runs)
         settings.warehouse_file.unlink()
     show("one more day on 30 days of beacons", took[30])

@@ -16,6 +16,8 @@ from typing import Any
 
 import duckdb
 
+from dagster_project.contexts import insert_rows
+from dagster_project.contracts import RUM_EVENTS
 from dagster_project.definition_version import with_version
 from dagster_project.load import Batch
 from dagster_project.settings import DBT_DIR
@@ -136,8 +138,7 @@ def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int,
         "+ to_seconds(30 * (i % 20))"
     )
     service = f"'web-' || lpad(cast(hash(i // 20, 1) % {SERVICES} as varchar), 2, '0')"
-    connection.execute(f"""
-        insert into raw.rum_events by name
+    query = f"""
         select
             'bench' as source, hash(i, {first_hour}, 9) as event_id, {service} as service,
             least({at}, {FIRST_DAY} + to_hours({last_hour}) - interval 1 second) as occurred_at,
@@ -152,7 +153,8 @@ def load(connection: duckdb.DuckDBPyConnection, first_hour: int, last_hour: int,
             hash(i, 9) % 50 > 0 as is_success, hash(i, 10) % 2 = 0 as is_retry_visible,
             now()::timestamp as loaded_at, '{batches["rum_events"].batch_id}' as batch_id
         from range({half}) as numbers (i)
-    """)
+    """
+    insert_rows(connection, RUM_EVENTS, query)
 
 
 def kinds(number: int) -> tuple[str, list[dict], dict]:

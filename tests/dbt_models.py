@@ -19,6 +19,7 @@ import duckdb
 import polars as pl
 import yaml
 
+from dagster_project.contexts import insert_rows
 from dagster_project.contracts import REFERENCE_TABLES, RELEASED_TABLES, TABLES, Table
 from dagster_project.load import load
 from dagster_project.people import People
@@ -51,7 +52,7 @@ def frame(table: Table, rows: list[dict]) -> pl.DataFrame:
 def insert(connection: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
     """Rows as they are, without the loader."""
     connection.register("given", rows.to_arrow())
-    connection.execute(f"insert into {table.qualified_name} by name from given")
+    insert_rows(connection, table, "from given")
     connection.unregister("given")
 
 

@@ -6,10 +6,12 @@ Everything follows from row numbers and their hashes, so that the same size give
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 
+from dagster_project.contexts import insert_rows
+from dagster_project.contracts import TABLES
+from dagster_project.load import new_batch_id
 from dagster_project.warehouse import BUILD_FILE_OPTIONS, create_tables
 
 # Beacons of a session, on the average of the choices below.
@@ -156,10 +158,14 @@ class Traffic:
             )
             counts = {}
             for table, query in (("rum_events", BEACONS), ("requests", REQUESTS)):
-                batch_id = f"{table}-{uuid4()}"
+                batch_id = new_batch_id()
+                insert_rows(
+                    connection,
+                    TABLES[table],
+                    f"select *, now()::timestamp as loaded_at, '{batch_id}' as batch_id from ({query})",
+                )
                 (counts[table],) = connection.execute(
-                    f"insert into raw.{table} by name "
-                    f"select *, now()::timestamp as loaded_at, '{batch_id}' as batch_id from ({query})"
+                    f"select count(*) from raw.{table} where batch_id = ?", [batch_id]
                 ).fetchone()
                 connection.execute(
                     "insert into raw.batches values (?, 'volume', 'volume', ?, now()::timestamp, ?, ?, 0, 0, 0)",

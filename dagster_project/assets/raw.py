@@ -14,6 +14,7 @@ from dagster import (
     multi_asset,
 )
 
+from dagster_project import contexts
 from dagster_project.contracts import (
     ASSESSMENTS,
     CALIBRATION_SESSIONS,
@@ -72,6 +73,9 @@ def raw(installation: Installation):
             with stage(f"extract {source.kind} {source.name}"):
                 for batch in _extract(source, settings, connection):
                     batches[batch.table].append(batch)
+        with transaction(connection):
+            for table in RAW_TABLES:
+                contexts.forget_all_unused(connection, table)
         for table in RAW_TABLES:
             (stored,) = connection.sql(f"select count(*) from {table.qualified_name}").fetchone()
             yield MaterializeResult(

@@ -211,6 +211,7 @@ class _Landing:
                 table,
                 reading.rows,
                 reading.rows_at,
+                reading.sample() if reading.sample else reading.rows,
                 self._source.name,
                 self._retention_days,
                 self._maximum_routes,

@@ -54,6 +54,11 @@ CONTENT_ERRORS = (duckdb.InvalidInputException, duckdb.DataError, duckdb.Operati
 CHUNK_BYTES = 2**20
 PIECE_BYTES = 2**17
 ROWS_A_BATCH = 10_000
+# Of a large file some rows from so many places are looked at, in each so many; of others, below so many rows for each
+# place, all.
+SAMPLED_PLACES = 2_000
+SAMPLED_ROWS = 10
+SAMPLED_FROM = 100
 # DuckDB's default and least; the lines above maximum_line_bytes are found beforehand.
 DUCKDB_OBJECT_BYTES = 16 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -103,12 +108,14 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a file: arguments of load(); and where that is cheap, the query that reads some rows again."""
+    """One way to read a file: arguments of load(); where that is cheap, the query that reads some rows again; and of a
+    file with many rows the query for some from everywhere in it."""
 
     rows: str | pa.RecordBatchReader
     places: Callable[[Sequence[int]], list[str]] = lambda numbers: []
     rejected: list[Rejected] = field(default_factory=list)
     rows_at: RowsAt | None = None
+    sample: Callable[[], str] | None = None
 
 
 class Line(NamedTuple):
@@ -211,6 +218,11 @@ def _ndjson(file: LandedFile, spool: Path) -> Iterator[Reading]:
             _ndjson_query(file, file.path),
             lambda numbers: [json_place(file, line) for line in lines.numbered(numbers)],
             rows_at=lambda numbers, rows: _ndjson_query(file, lines.copied(numbers, rows, spool / "again.ndjson")),
+            sample=(
+                (lambda: _ndjson_query(file, lines.sampled(spool / "sample.ndjson")))
+                if file.compression == UNCOMPRESSED and file.survey.lines > SAMPLED_FROM * SAMPLED_PLACES
+                else None
+            ),
         )
     reading = _careful(file, partial(_json_rows, file), json_place)
     if isinstance(reading.rows, str):
@@ -244,11 +256,19 @@ class _LinesOfRows:
         lines = self._copied | dict(zip(others, self._numbered(self._file, others), strict=True))
         return [lines[number] for number in numbers]
 
+    def sampled(self, copy: Path) -> Path:
+        """A file of lines from everywhere in the file, some in each place, since a place is what takes time."""
+        places = np.linspace(1, self._file.survey.lines - SAMPLED_ROWS, SAMPLED_PLACES).astype(int).tolist()
+        numbers = [first + number for first in places for number in range(SAMPLED_ROWS)]
+        with copy.open("wb") as out:
+            out.writelines(line.content for line in _lines_without_blanks(self._file, numbers))
+        return copy
+
     def copied(self, numbers: Sequence[int], rows: int, copy: Path) -> Path:
         """A file of the lines of these rows alone; from then on it is known how many rows there are in all."""
         if self._file.compression == UNCOMPRESSED and rows == self._file.survey.lines:
             self._numbered = _lines_without_blanks
-        lines = self._numbered(self._file, numbers)
+        lines = [*self._numbered(self._file, numbers)]
         with copy.open("wb") as out:
             out.writelines(line.content for line in lines)
         self._copied = {number: line._replace(content=b"") for number, line in zip(numbers, lines, strict=True)}
@@ -508,14 +528,22 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
     except CONTENT_ERRORS:
         raise UnreadableError("not Parquet, or damaged") from None
     known = ", ".join(_known_columns(file, names))
+    path = _duckdb_path(file.path)
+    numbered = f"read_parquet({path}, binary_as_string = true, hive_partitioning = false, file_row_number = true)"
+    (rows,) = connection.sql(f"select num_rows from parquet_file_metadata({path})").fetchone()
+    of_places = f"file_row_number % {max(rows // SAMPLED_PLACES, 1)} < {SAMPLED_ROWS}"
     yield Reading(
         f"select {known} from {table}",
         partial(_row_places, file),
         rows_at=lambda numbers, _: (
-            f"select {known} from read_parquet({_duckdb_path(file.path)}, binary_as_string = true, "
-            "hive_partitioning = false, file_row_number = true) "
+            f"select {known} from {numbered} "
             f"where file_row_number in (select unnest({[number - 1 for number in numbers]}::bigint[])) "
             "order by file_row_number"
+        ),
+        sample=(
+            (lambda: f"select {known} from {numbered} where {of_places}")
+            if rows > SAMPLED_FROM * SAMPLED_PLACES
+            else None
         ),
     )
     try:
@@ -646,13 +674,11 @@ def _lines_numbered(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
     return found
 
 
-def _lines_without_blanks(file: LandedFile, numbers: Sequence[int]) -> list[Line]:
+def _lines_without_blanks(file: LandedFile, numbers: Sequence[int]) -> Iterator[Line]:
     """The lines of these numbers, with their ends; only the pieces of the file are read in which they begin."""
-    if not numbers:
-        return []
     ends = np.cumsum(file.survey.line_ends)
     pieces = np.searchsorted(ends, np.asarray(numbers) - 1)
-    found, known = [], -1
+    known = -1
     # Not mapped into memory: the pages of a large file, touched all over it, count as this process's.
     with file.path.open("rb") as stream:
         for number, piece in zip(numbers, pieces.tolist(), strict=True):
@@ -665,8 +691,7 @@ def _lines_without_blanks(file: LandedFile, numbers: Sequence[int]) -> list[Line
                     starts = np.flatnonzero(octets == ord("\n")) + first + 1
                 start = int(starts[number - 2 - (ends[piece - 1] if piece else 0)])
             stream.seek(start)
-            found.append(Line(number, start, stream.readline()))
-    return found
+            yield Line(number, start, stream.readline())
 
 
 def _is_blank(line: Line) -> bool:

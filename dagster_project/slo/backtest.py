@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from dagster_project.contexts import insert_rows
 from dagster_project.errors import PlumblineError
 from dagster_project.profiles import dbt_vars
 from dagster_project.settings import DBT_DIR, Settings
@@ -103,7 +104,7 @@ def _copy_events(settings: Settings, definitions: Sequence[Definition], file: Pa
     tables = {SOURCES[count.source].table for each in definitions for count in (each.total, each.numerator)}
     with open_beside(settings.warehouse_file, file) as connection:
         for table in tables:
-            connection.execute(f"insert into {table.qualified_name} by name from warehouse.{table.qualified_name}")
+            insert_rows(connection, table, f"from warehouse.{table.qualified_name}")
         for name, frame in reference_rows(definitions).items():
             connection.register("frame", frame.drop("line").to_arrow())
             connection.execute(f"insert into reference.{name} by name from frame")

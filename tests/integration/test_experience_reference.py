@@ -37,7 +37,7 @@ def warehouse():
 def rebuild(warehouse, names, events: list[dict], requests: list[dict] = (), journeys: list[dict] = ()) -> None:
     for name, rows in (("rum_events", events), ("requests", requests), ("journeys", journeys)):
         table = TABLES[name]
-        warehouse.execute(f"delete from {table.qualified_name}")
+        warehouse.execute(f"delete from {table.stored_name}")
         insert(warehouse, table, frame(table, rows))
     build(warehouse, *names)
 

@@ -22,7 +22,7 @@ LANDING = "- kind: landing\n  location: landing\n  freshness_hours: 1\n"
 LANDED = """
 insert into raw.batches by name
 select
-    'b' as batch_id, 'landing' as source, 'file' as origin, 'incidents' as table_name,
+    uuid() as batch_id, 'landing' as source, 'file' as origin, 'incidents' as table_name,
     timezone('UTC', now()) as finished_at, 1 as rows_read, 1 as rows_loaded, 0 as rows_duplicate,
     0 as rows_quarantined, 0 as rows_removed
 """

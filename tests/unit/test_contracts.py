@@ -9,7 +9,16 @@ import pytest
 from packaging.requirements import Requirement
 
 from dagster_project.contract_files import contract_files, json_schema
-from dagster_project.contracts import DEPLOYMENTS, RAW_TABLES, REFERENCE_TABLES, SLO_TABLES, TABLES, Column, Table
+from dagster_project.contracts import (
+    DEPLOYMENTS,
+    RAW_TABLES,
+    REFERENCE_TABLES,
+    SLO_TABLES,
+    TABLES,
+    Column,
+    Context,
+    Table,
+)
 from dagster_project.settings import PROJECT_DIR
 
 
@@ -39,6 +48,21 @@ def test_a_key_that_is_no_column_is_refused():
 def test_an_event_without_a_service_is_refused():
     with pytest.raises(ValueError, match="contract t: each event has a service"):
         Table("t", "One t.", key=("a",), columns=(Column("a", "text", "A."),), is_event=True)
+
+
+@pytest.mark.parametrize("columns", [("a", "a"), ("n",), ("listed",), ("nonsense",), ("person",)])
+def test_contexts_hold_free_texts_and_each_once(columns):
+    given = (Column("a", "text", "A."), Column("n", "number", "N."), Column("listed", "text", "L.", allowed=("x",)))
+    given += (Column("person", "text", "P.", person=True),)
+    with pytest.raises(ValueError, match="contract t: contexts hold free texts, and each of them once"):
+        Table("t", "One t.", key=("a",), columns=given, contexts=(Context("c", columns),))
+
+
+@pytest.mark.parametrize("context", [Context("c", ("text",)), Context("text", ("service",))])
+def test_contexts_hold_the_service_and_are_named_like_no_column(context):
+    given = (Column("service", "text", "S.", required=True), Column("text", "text", "T."))
+    with pytest.raises(ValueError, match="contract t: contexts hold the service, and are named like no column"):
+        Table("t", "One t.", key=("service",), columns=given, contexts=(context,))
 
 
 def test_the_json_schema_accepts_a_valid_line_and_refuses_a_wrong_one():

@@ -6,6 +6,7 @@ import sys
 import duckdb
 import pytest
 
+from dagster_project.contexts import insert_rows
 from dagster_project.contracts import DEPLOYMENTS, RUM_EVENTS
 from dagster_project.errors import ConfigurationError, PlumblineError
 from dagster_project.warehouse import Warehouse, transaction
@@ -68,19 +69,59 @@ def test_a_column_added_to_a_contract_is_added_to_an_older_warehouse(settings):
 def test_allowed_values_of_events_are_those_of_the_contract_in_an_older_warehouse(settings, older):
     warehouse = Warehouse(settings)
     with warehouse.connect() as connection:
-        connection.execute(f"alter table raw.rum_events alter event_type set data type {older}")
-        connection.execute("insert into raw.rum_events (source, event_type) values ('s', 'vital'), ('s', null)")
+        connection.execute(f"alter table {RUM_EVENTS.stored_name} alter event_type set data type {older}")
+        insert_rows(connection, RUM_EVENTS, "select 's' as source, unnest(['vital', null]) as event_type")
     with warehouse.connect() as connection:
-        assert connection.sql("select event_type::varchar from raw.rum_events").fetchall() == [("vital",), (None,)]
+        assert connection.sql("select event_type::varchar from raw.rum_events order by 1").fetchall() == [
+            ("vital",),
+            (None,),
+        ]
         # The next run has nothing to bring up to date.
         stored = {name: type_ for name, type_, *_ in connection.sql("describe raw.rum_events").fetchall()}
         assert {name: stored[name] for name in stored if stored[name].startswith("ENUM")} == {
             column.name: RUM_EVENTS.stored_type(column) for column in RUM_EVENTS.columns if column.allowed
         }
         allowed = RUM_EVENTS.column("event_type").allowed
-        connection.executemany("insert into raw.rum_events (event_type) values (?)", [[value] for value in allowed])
+        insert_rows(connection, RUM_EVENTS, f"select unnest({[*allowed]}) as event_type")
         with pytest.raises(duckdb.ConversionException):
-            connection.execute("insert into raw.rum_events (event_type) values ('pageview')")
+            insert_rows(connection, RUM_EVENTS, "select 'pageview' as event_type")
+
+
+def test_events_of_a_warehouse_that_stored_their_texts_with_each_are_kept(settings):
+    """As versions before contexts did, and before batch ids were UUIDs."""
+    warehouse = Warehouse(settings)
+    columns = {column.name: RUM_EVENTS.stored_type(column) for column in RUM_EVENTS.columns if column.name != "step"}
+    columns |= {"loaded_at": "TIMESTAMP", "batch_id": "VARCHAR"}
+    with warehouse.connect() as connection:
+        connection.execute("drop view raw.rum_events")
+        for name in (RUM_EVENTS.stored_name, *map(RUM_EVENTS.context_table, RUM_EVENTS.contexts)):
+            connection.execute(f"drop table {name}")
+        connection.execute(f"create table raw.rum_events ({', '.join(f'{n} {t}' for n, t in columns.items())})")
+        connection.execute(f"""
+            insert into raw.rum_events by name
+            select
+                's' as source, range::ubigint as event_id, 'web' as service, ['/a', '/b', null][1 + range % 3] as route,
+                'vital' as event_type, '{"0123456789abcdef" * 2}' as batch_id
+            from range(9)
+        """)
+        # Of a run that was killed between its two commits.
+        unjudged = "fedcba9876543210fedcba9876543210"
+        connection.execute(f"insert into raw.rum_events (source, batch_id) values ('s', '{unjudged}')")
+        for table in ("open_batches", "quarantine"):
+            connection.execute(f"alter table raw.{table} alter batch_id set data type varchar")
+        connection.execute(f"insert into raw.open_batches values ('{unjudged}', 'rum_events')")
+        # Of dbt, which compares with it before it builds anything.
+        connection.execute("create schema meta; create table meta.seen_batches (batch_id varchar)")
+        before = connection.sql("from raw.rum_events where service = 'web' order by event_id").fetchall()
+        names = connection.sql("from raw.rum_events").columns
+    with warehouse.connect() as connection:
+        after = connection.sql(f"select {', '.join(names)} from raw.rum_events order by event_id").fetchall()
+        assert [row[:-1] for row in after] == [row[:-1] for row in before]
+        assert {str(row[-1]).replace("-", "") for row in after} == {row[-1] for row in before}
+        assert connection.sql("select count(step) from raw.rum_events").fetchall() == [(0,)]
+        assert connection.sql("select count(*) from raw.rum_events_visits where service is null").fetchall() == [(0,)]
+        types = connection.sql("select distinct data_type from duckdb_columns() where column_name = 'batch_id'")
+        assert types.fetchall() == [("UUID",)]
 
 
 def test_another_people_key_than_the_warehouse_was_made_with_is_refused(settings, monkeypatch):
@@ -104,7 +145,7 @@ def test_a_failed_transaction_leaves_nothing(connection):
 
 def test_a_batch_whose_counts_do_not_add_up_cannot_be_recorded(connection):
     with pytest.raises(Exception, match="CHECK constraint"):
-        connection.execute("insert into raw.batches values ('b', 's', 'o', 't', now()::timestamp, 3, 1, 1, 0, 0)")
+        connection.execute("insert into raw.batches values (uuid(), 's', 'o', 't', now()::timestamp, 3, 1, 1, 0, 0)")
 
 
 def test_a_file_that_is_no_database_is_named_with_what_to_do(settings):
