@@ -55,7 +55,8 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: Table, rows: str) 
         number(connection, table, context, rows)
         same = " and ".join(f"new.{name} is not distinct from {context.name}s.{name}" for name in context.columns)
         joins.append(f"inner join {table.context_table(context)} as {context.name}s on {same}")
-    own = [name for name in (*(column.name for column in table.own_columns), "loaded_at", "batch_id") if name in names]
+    texts = {column.name for column in table.context_columns}
+    own = [name for name in view_columns(table) if name in names and name not in texts]
     stored = ", ".join([*own, *(context.name for context in table.contexts)])
     connection.execute(
         f"insert into {table.stored_name} ({stored}) select {stored} from ({rows}) as new {' '.join(joins)}"
@@ -92,7 +93,7 @@ def forget_all_unused(connection: duckdb.DuckDBPyConnection, table: Table) -> No
 
 def make_lookup(connection: duckdb.DuckDBPyConnection, table: Table, context: Context, faulty: str) -> None:
     """Make the temporary ENUM of which looked_up() makes use, of the combinations that do not meet a condition."""
-    type_, name = f"{table.name}_{context.name}", table.context_table(context)
+    type_, name = _lookup(table, context), table.context_table(context)
     connection.execute(f"drop type if exists {type_}")
     # The place of a value is its number. A number may have become free, and two combinations may have one hash: these
     # are not found.
@@ -112,7 +113,11 @@ def make_lookup(connection: duckdb.DuckDBPyConnection, table: Table, context: Co
 def looked_up(table: Table, context: Context) -> str:
     """The number of a row's combination, NULL if it has none. The only look into a table that keeps the order of the
     rows, which a join does not, takes as long for many combinations as for few, and is done where the row is read."""
-    return f"enum_code(try_cast(cast({_hash(context)} as varchar) as {table.name}_{context.name}))::integer"
+    return f"enum_code(try_cast(cast({_hash(context)} as varchar) as {_lookup(table, context)}))::integer"
+
+
+def _lookup(table: Table, context: Context) -> str:
+    return f"{table.name}_{context.name}"
 
 
 def _hash(context: Context) -> str:

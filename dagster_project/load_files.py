@@ -146,7 +146,7 @@ def _insert_all(
 
 def _find_texts(connection: duckdb.DuckDBPyConnection, table: Table, rows: str, source: str) -> list[str]:
     """Fill `given_texts` with the combinations of what the rows bring for the contexts, and `texts` with what of them
-    keeps the contract, as it is stored. Returns the columns and fields that the rows bring for them."""
+    keeps the contract, as it is stored; each once. Returns the columns and fields that the rows bring for them."""
     columns = table.context_columns
     fields = [item for item in table.fields if all(table.column(name) in columns for name in item.becomes)]
     brought = connection.sql(f"select * from ({rows}) limit 0").columns
@@ -157,7 +157,11 @@ def _find_texts(connection: duckdb.DuckDBPyConnection, table: Table, rows: str, 
             f"create or replace temp table given_texts as select distinct {', '.join(names)} from ({rows})"
         )
         judged = suspected_rows(connection, alone, "from given_texts", source)
-        connection.execute(f"create or replace temp table texts as select * from ({judged}) where not is_suspect")
+        # Many paths become one template.
+        stored = ", ".join(column.name for column in columns)
+        connection.execute(
+            f"create or replace temp table texts as select distinct {stored} from ({judged}) where not is_suspect"
+        )
     return names
 
 
@@ -222,9 +226,9 @@ def _find_unsettled(connection: duckdb.DuckDBPyConnection, table: Table, conditi
     key, time = table.timed_keys[0], table.event_time
     connection.execute(f"create or replace temp table contested ({key} ubigint)")
     new = f"from {table.stored_name} where {condition}"
-    time_of_others = f"{time}) filter (where not {_is_suspect(table)}"
+    of_others = f"filter (where not {_is_suspect(table)})"
     first_row, first, last = connection.sql(
-        f"select min(rowid), min({time_of_others}), max({time_of_others}) {new}"
+        f"select min(rowid), min({time}) {of_others}, max({time}) {of_others} {new}"
     ).fetchone()
     # Apart from the new rows: with an `or` DuckDB would not skip the rows of other times.
     of_its_time = f"{time} between timestamp '{first}' and timestamp '{last}' and not ({condition})"

@@ -104,12 +104,12 @@ def table_ddl(table: Table) -> list[str]:
     tables add when and by which batch a row was loaded."""
     statements = [
         f"create table if not exists {name} ({', '.join(f'{column} {type_}' for column, type_ in columns.items())})"
-        for name, columns in _stored_columns(table).items()
+        for name, columns in stored_columns(table).items()
     ]
     return [*statements, f"create view if not exists {contexts.view(table)}"] if table.contexts else statements
 
 
-def _stored_columns(table: Table) -> dict[str, dict[str, str]]:
+def stored_columns(table: Table) -> dict[str, dict[str, str]]:
     """Of each table that holds a contract's rows the columns and their types."""
     columns = {column.name: table.stored_type(column) for column in table.own_columns}
     if table.schema != "reference" and table not in RELEASED_TABLES:
@@ -133,7 +133,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         for statement in table_ddl(table):
             connection.execute(statement)
         is_changed = False
-        for name, columns in _stored_columns(table).items():
+        for name, columns in stored_columns(table).items():
             stored = _columns(connection, name)
             for column, type_ in columns.items():
                 if column not in stored:

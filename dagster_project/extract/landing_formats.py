@@ -172,6 +172,10 @@ def nothing(rejected: Sequence[Rejected] = ()) -> Reading:
     return Reading("select null as source limit 0", rejected=list(rejected))
 
 
+def _are_sampled(rows: int) -> bool:
+    return rows > SAMPLED_FROM * SAMPLED_PLACES
+
+
 def _careful(
     file: LandedFile,
     rows: Callable[[list[Rejected]], Iterator[tuple[Found, Row]]],
@@ -220,7 +224,7 @@ def _ndjson(file: LandedFile, spool: Path) -> Iterator[Reading]:
             rows_at=lambda numbers, rows: _ndjson_query(file, lines.copied(numbers, rows, spool / "again.ndjson")),
             sample=(
                 (lambda: _ndjson_query(file, lines.sampled(spool / "sample.ndjson")))
-                if file.compression == UNCOMPRESSED and file.survey.lines > SAMPLED_FROM * SAMPLED_PLACES
+                if file.compression == UNCOMPRESSED and _are_sampled(file.survey.lines)
                 else None
             ),
         )
@@ -540,11 +544,7 @@ def _parquet(file: LandedFile, connection: duckdb.DuckDBPyConnection) -> Iterato
             f"where file_row_number in (select unnest({[number - 1 for number in numbers]}::bigint[])) "
             "order by file_row_number"
         ),
-        sample=(
-            (lambda: f"select {known} from {numbered} where {of_places}")
-            if rows > SAMPLED_FROM * SAMPLED_PLACES
-            else None
-        ),
+        sample=((lambda: f"select {known} from {numbered} where {of_places}") if _are_sampled(rows) else None),
     )
     try:
         connection.execute(f"select max(hash({known})) from {table}")

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from dagster_project import contexts
 from dagster_project.contracts import RUM_EVENTS, Column, Context, Table
-from dagster_project.warehouse import create_tables, table_ddl
+from dagster_project.warehouse import create_tables, stored_columns, table_ddl
 
 VISIT, PLACE = RUM_EVENTS.contexts
-STORED = (RUM_EVENTS.stored_name, *map(RUM_EVENTS.context_table, RUM_EVENTS.contexts))
+STORED = [*stored_columns(RUM_EVENTS)]
 TEXTS = [*VISIT.columns, *PLACE.columns]
 
 

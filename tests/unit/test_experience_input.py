@@ -28,10 +28,10 @@ from dagster_project.extract.landing import extract
 from dagster_project.extract.landing_formats import BODIES, LandedFile, _LinesOfRows, _nth, filled_lines, json_text
 from dagster_project.load_files import settle
 from dagster_project.settings import LandingSource, load_settings
-from dagster_project.warehouse import Warehouse
+from dagster_project.warehouse import Warehouse, stored_columns
 
 # The tables that hold beacons.
-STORED = (RUM_EVENTS.stored_name, *map(RUM_EVENTS.context_table, RUM_EVENTS.contexts))
+STORED = [*stored_columns(RUM_EVENTS)]
 PHONE = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36"
 BEACON = {
     "name": "LCP",
@@ -787,6 +787,16 @@ def test_of_too_many_combinations_a_file_goes_through_a_table_between(landing, m
     landing.put("rum_events/a.ndjson", *(each | {"component": str(n)} for n, each in enumerate(many(100, 0))))
     assert landing.take() == [(100, 100, 0, 0)]
     assert landing.rows("select count(distinct component) from raw.rum_events") == [(100,)]
+
+
+def test_paths_of_one_template_are_one_combination(landing, monkeypatch):
+    settled = []
+    monkeypatch.setattr(load_files, "MINIMUM_BYTES", 0)
+    monkeypatch.setattr(load_files, "MAXIMUM_COMBINATIONS", 10)
+    monkeypatch.setattr(landing_module, "settle", lambda *given, **more: settled.append(1) or settle(*given, **more))
+    landing.put("rum_events/a.ndjson", *(each | {"route": f"/orders/{n}"} for n, each in enumerate(many(100, 0))))
+    assert landing.take() == [(100, 100, 0, 0)]
+    assert settled == [1]
 
 
 def test_what_a_file_brought_for_contexts_does_not_stay(landing, monkeypatch):

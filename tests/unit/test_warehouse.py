@@ -9,7 +9,7 @@ import pytest
 from dagster_project.contexts import insert_rows
 from dagster_project.contracts import DEPLOYMENTS, RUM_EVENTS
 from dagster_project.errors import ConfigurationError, PlumblineError
-from dagster_project.warehouse import Warehouse, transaction
+from dagster_project.warehouse import Warehouse, stored_columns, transaction
 
 HOLD = """
 import sys
@@ -94,7 +94,7 @@ def test_events_of_a_warehouse_that_stored_their_texts_with_each_are_kept(settin
     columns |= {"loaded_at": "TIMESTAMP", "batch_id": "VARCHAR"}
     with warehouse.connect() as connection:
         connection.execute("drop view raw.rum_events")
-        for name in (RUM_EVENTS.stored_name, *map(RUM_EVENTS.context_table, RUM_EVENTS.contexts)):
+        for name in stored_columns(RUM_EVENTS):
             connection.execute(f"drop table {name}")
         connection.execute(f"create table raw.rum_events ({', '.join(f'{n} {t}' for n, t in columns.items())})")
         connection.execute(f"""
